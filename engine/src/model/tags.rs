@@ -1,0 +1,230 @@
+//! Tag sets in their canonical form.
+//!
+//! The canonical bytes of a tag set are InfluxDB's series key without the measurement:
+//! `key=value,key=value`, sorted by key, with `,` `=` and space escaped by `\`. Comparing them
+//! bytewise gives InfluxDB's order of series. The empty tag set is the empty text.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// A tag set in canonical form.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct TagSet(Box<str>);
+
+/// Why some tags do not make a tag set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TagsError {
+    /// A key stands twice.
+    #[error("duplicate tags")]
+    Duplicate,
+    /// A key is empty.
+    #[error("missing tag key")]
+    MissingKey,
+    /// A value is empty.
+    #[error("missing tag value")]
+    MissingValue,
+}
+
+impl TagSet {
+    /// Takes text that is canonical already: sorted, escaped, without duplicates.
+    ///
+    /// The caller vouches for it (it came from a [`TagSetBuilder`], a segment or the log).
+    #[must_use]
+    pub fn from_canonical(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// Makes a tag set of unescaped pairs in any order; pairs with an empty value are dropped.
+    ///
+    /// # Errors
+    /// [`TagsError::Duplicate`] and [`TagsError::MissingKey`].
+    pub fn from_pairs<'a>(
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, TagsError> {
+        let mut builder = TagSetBuilder::default();
+        for (key, value) in pairs {
+            if !value.is_empty() {
+                builder.push(key, value)?;
+            }
+        }
+        Ok(Self(builder.finish()?.into()))
+    }
+
+    /// The canonical text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The pairs, unescaped, in key order.
+    pub fn pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        pairs(&self.0)
+    }
+
+    /// The value of `key`, if the tag set has it.
+    #[must_use]
+    pub fn value(&self, key: &str) -> Option<Cow<'_, str>> {
+        self.pairs().find(|(k, _)| k == key).map(|(_, v)| v)
+    }
+}
+
+impl fmt::Display for TagSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The pairs of canonical text, unescaped, in key order.
+pub fn pairs(canonical: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    let mut rest = canonical;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (key, after) = token(rest, b'=');
+        let (value, after) = token(after, b',');
+        rest = after;
+        Some((key, value))
+    })
+}
+
+/// Splits `text` at the first unescaped `end`, unescaping what stands before it.
+fn token(text: &str, end: u8) -> (Cow<'_, str>, &str) {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    let mut escaped = false;
+    while at < bytes.len() && bytes[at] != end {
+        if is_escape(bytes, at) {
+            escaped = true;
+            at += 1;
+        }
+        at += 1;
+    }
+    let raw = &text[..at];
+    let rest = text.get(at + 1..).unwrap_or("");
+    (
+        if escaped {
+            Cow::Owned(unescape(raw))
+        } else {
+            Cow::Borrowed(raw)
+        },
+        rest,
+    )
+}
+
+/// Whether a `\` at `at` escapes the byte behind it.
+fn is_escape(bytes: &[u8], at: usize) -> bool {
+    bytes[at] == b'\\' && matches!(bytes.get(at + 1), Some(b',' | b'=' | b' '))
+}
+
+fn unescape(raw: &str) -> String {
+    let mut out = String::with_capacity(raw.len());
+    let mut chars = raw.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, chars.peek()) {
+            ('\\', Some(&next @ (',' | '=' | ' '))) => {
+                out.push(next);
+                chars.next();
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// Collects pairs into canonical text; reusable, so that a parser allocates once.
+#[derive(Debug, Default)]
+pub struct TagSetBuilder {
+    pairs: Vec<(String, String)>,
+    text: String,
+}
+
+impl TagSetBuilder {
+    /// Starts afresh.
+    pub fn clear(&mut self) {
+        self.pairs.clear();
+        self.text.clear();
+    }
+
+    /// Adds an unescaped pair.
+    ///
+    /// # Errors
+    /// [`TagsError::MissingKey`] and [`TagsError::MissingValue`] where one is empty.
+    pub fn push(&mut self, key: &str, value: &str) -> Result<(), TagsError> {
+        if key.is_empty() {
+            return Err(TagsError::MissingKey);
+        }
+        if value.is_empty() {
+            return Err(TagsError::MissingValue);
+        }
+        self.pairs.push((key.to_owned(), value.to_owned()));
+        Ok(())
+    }
+
+    /// The canonical text of the pairs so far.
+    ///
+    /// # Errors
+    /// [`TagsError::Duplicate`] where a key stands twice.
+    pub fn finish(&mut self) -> Result<&str, TagsError> {
+        self.pairs
+            .sort_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
+        if self.pairs.windows(2).any(|two| two[0].0 == two[1].0) {
+            return Err(TagsError::Duplicate);
+        }
+        self.text.clear();
+        for (index, (key, value)) in self.pairs.iter().enumerate() {
+            if index > 0 {
+                self.text.push(',');
+            }
+            escape(key, &mut self.text);
+            self.text.push('=');
+            escape(value, &mut self.text);
+        }
+        Ok(&self.text)
+    }
+}
+
+fn escape(raw: &str, out: &mut String) {
+    for c in raw.chars() {
+        if matches!(c, ',' | '=' | ' ') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_sorted_escaped_and_read_back() {
+        let tags = TagSet::from_pairs([("b", "x y"), ("a,=", "1=2"), ("c", "")]).unwrap();
+        assert_eq!(tags.as_str(), r"a\,\==1\=2,b=x\ y");
+        let back: Vec<_> = tags
+            .pairs()
+            .map(|(k, v)| (k.into_owned(), v.into_owned()))
+            .collect();
+        assert_eq!(
+            back,
+            [
+                ("a,=".into(), "1=2".into()),
+                ("b".to_owned(), "x y".to_owned())
+            ]
+        );
+        assert_eq!(tags.value("b").as_deref(), Some("x y"));
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_refused() {
+        assert_eq!(
+            TagSet::from_pairs([("a", "1"), ("a", "2")]),
+            Err(TagsError::Duplicate)
+        );
+    }
+
+    #[test]
+    fn the_empty_tag_set_has_no_pairs() {
+        assert_eq!(TagSet::default().pairs().count(), 0);
+    }
+}
