@@ -3,11 +3,16 @@
 //! Owns the data model, the log's records, the head, segments, the catalog and retention.
 //! It is synchronous, is given its [`Clock`] and its storage, and knows nothing of HTTP.
 
+pub mod catalog;
 pub mod clock;
+pub mod engine;
 pub mod error;
 pub mod model;
 pub mod predicate;
+pub mod snapshot;
 
 pub use clock::Clock;
+pub use engine::{Durability, Engine, Options, Written};
 pub use error::{Error, Result};
 pub use model::{Batch, FieldType, FieldValue, TagSet, TimeRange, Timestamp};
+pub use snapshot::{Column, Series, Snapshot, View};

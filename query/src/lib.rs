@@ -1,1 +1,6 @@
-//! Placeholder head, replaced by the first slice of this crate.
+//! Plimsoll's InfluxQL: parser, checker, planner and execution over engine snapshots.
+//!
+//! It answers rows, or an [`Effect`](exec::Effect) that the server applies through the engine.
+//! It is synchronous and is given "now".
+
+pub mod rows;
