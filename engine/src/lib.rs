@@ -24,4 +24,4 @@ pub use error::{Error, Result};
 pub use manifest::FORMAT;
 pub use model::{Batch, FieldType, FieldValue, TagSet, TimeRange, Timestamp};
 pub use partition::PartitionId;
-pub use snapshot::{Column, Direction, Series, Snapshot, View};
+pub use snapshot::{Column, Direction, Series, Snapshot, View, Visit};

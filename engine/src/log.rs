@@ -9,5 +9,6 @@ mod row;
 
 pub(crate) use record::{Record, decode, put_record};
 pub(crate) use row::{
-    ABSOLUTE_EVERY, Context, RowHeader, RowShape, RowValues, Slot, encode_row, row_values,
+    ABSOLUTE_EVERY, Context, Reference, RowHeader, RowPlace, RowShape, RowValues, Slot, encode_row,
+    row_values,
 };

@@ -63,10 +63,12 @@ pub(crate) fn plan_bounds<'a>(
     })
 }
 
+type Fields = HashMap<Arc<str>, FieldType>;
+
 /// Which type each field of a partition has; the first write claims it.
 #[derive(Debug, Default)]
 pub(crate) struct Schema {
-    fields: RwLock<HashMap<Arc<str>, HashMap<Arc<str>, FieldType>>>,
+    measurements: RwLock<HashMap<Arc<str>, Fields>>,
 }
 
 impl Schema {
@@ -80,15 +82,17 @@ impl Schema {
         if let Some(there) = self.field_type(measurement, field) {
             return there;
         }
-        let mut fields = self.fields.write();
-        let of_measurement = fields.entry(Arc::clone(measurement)).or_default();
-        *of_measurement
-            .entry(Arc::clone(field))
-            .or_insert(field_type)
+        let mut measurements = self.measurements.write();
+        let fields = measurements.entry(Arc::clone(measurement)).or_default();
+        *fields.entry(Arc::clone(field)).or_insert(field_type)
     }
 
     pub(crate) fn field_type(&self, measurement: &str, field: &str) -> Option<FieldType> {
-        self.fields.read().get(measurement)?.get(field).copied()
+        self.measurements
+            .read()
+            .get(measurement)?
+            .get(field)
+            .copied()
     }
 }
 

@@ -74,6 +74,9 @@ pub struct Column {
     pub values: Values,
 }
 
+/// Takes a piece of a column: times and as many values; answers whether it wants more.
+pub type Visit<'a, E> = &'a mut dyn FnMut(&[i64], &Values) -> Result<ControlFlow<()>, E>;
+
 impl Column {
     fn new(field_type: FieldType) -> Self {
         Self {
@@ -326,7 +329,7 @@ impl View {
         field: &str,
         field_type: FieldType,
         direction: Direction,
-        visit: &mut dyn FnMut(&[i64], &Values) -> Result<ControlFlow<()>, E>,
+        visit: Visit<'_, E>,
     ) -> Result<(), E> {
         let mut partitions: Vec<SmallVec<[(u32, u32); 2]>> = Vec::new();
         for place in &series.places {

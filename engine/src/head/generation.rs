@@ -16,7 +16,7 @@ use crate::predicate::TagPredicate;
 use super::columns::{ColumnDefinition, Columns};
 use super::group::RowGroup;
 use super::index::HeadIndex;
-use super::shard::{Incoming, Shard};
+use super::shard::{Incoming, RowTarget, Shard};
 
 /// How many shards; a power of two.
 const SHARDS: usize = 16;
@@ -154,7 +154,6 @@ impl Generation {
 
     fn place(&self, tags: &TagSet) -> (u64, usize) {
         let hash = self.hasher.hash_one(tags.as_str());
-        #[expect(clippy::cast_possible_truncation, reason = "masked to the shard count")]
         let shard = (hash >> 40) as usize & (SHARDS - 1);
         (hash, shard)
     }
@@ -242,15 +241,15 @@ impl Generation {
             })
             .collect();
         let (id, effect) = self.with_entry(tags, |shard, entry| {
-            let effect = shard.write_row(
+            let target = RowTarget {
                 entry,
                 partition,
                 time,
-                &incoming,
-                &|column| self.type_of(column),
-                &|| self.next_group.fetch_add(1, Ordering::Relaxed),
                 failures,
-            );
+                type_of: &|column| self.type_of(column),
+                next_group: &|| self.next_group.fetch_add(1, Ordering::Relaxed),
+            };
+            let effect = shard.write_row(&target, &incoming);
             (shard.entries[entry].id, effect)
         });
         self.add_bytes(effect.bytes);

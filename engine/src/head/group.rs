@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::log::{ABSOLUTE_EVERY, Context, RowShape, Slot, encode_row};
+use crate::log::{ABSOLUTE_EVERY, Context, Reference, RowPlace, RowShape, Slot, encode_row};
 use crate::model::{FieldType, FieldValue, TimeRange, Values};
 use crate::partition::PartitionId;
 
@@ -141,18 +141,19 @@ impl RowGroup {
             RowShape::Merge => lost,
             RowShape::Side => true,
         };
-        encode_row(
-            buffer,
-            context,
-            self.id,
+        let place = RowPlace {
+            group: self.id,
             shape,
-            absolute,
-            self.ordinal,
+            reference: if absolute {
+                Reference::Absolute
+            } else {
+                Reference::LastRow
+            },
+            ordinal: self.ordinal,
             time,
-            self.base(),
-            &self.slots,
-            values,
-        );
+            base: self.base(),
+        };
+        encode_row(buffer, context, &place, &self.slots, values);
         self.apply(shape, time, values)
     }
 

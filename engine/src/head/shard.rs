@@ -37,6 +37,21 @@ pub(crate) struct Incoming<'a> {
     pub(crate) value: &'a FieldValue,
 }
 
+/// Where a row goes, and whom to ask about columns and groups.
+pub(crate) struct RowTarget<'a> {
+    /// Index of the tag set's entry.
+    pub(crate) entry: usize,
+    pub(crate) partition: PartitionId,
+    /// ns.
+    pub(crate) time: i64,
+    /// Failed appends of the log before this write.
+    pub(crate) failures: u64,
+    /// A column's type.
+    pub(crate) type_of: &'a dyn Fn(u32) -> FieldType,
+    /// A number for a new group.
+    pub(crate) next_group: &'a dyn Fn() -> u32,
+}
+
 /// What a row changed, for the index.
 #[derive(Debug, Default)]
 pub(crate) struct RowEffect {
@@ -97,14 +112,16 @@ impl Shard {
     /// Later values of one column win.
     pub(crate) fn write_row(
         &mut self,
-        entry: usize,
-        partition: PartitionId,
-        time: i64,
+        target: &RowTarget<'_>,
         incoming: &[Incoming<'_>],
-        type_of: &dyn Fn(u32) -> FieldType,
-        next_group: &dyn Fn() -> u32,
-        failures: u64,
     ) -> RowEffect {
+        let RowTarget {
+            entry,
+            partition,
+            time,
+            failures,
+            ..
+        } = *target;
         let mut effect = RowEffect::default();
         let mut unplaced: SmallVec<[Incoming<'_>; 4]> = SmallVec::new();
         let mut placed = 0;
@@ -143,36 +160,17 @@ impl Shard {
                 unplaced.push(*one);
             }
         }
-        self.write_new_columns(
-            entry,
-            partition,
-            time,
-            &unplaced,
-            touched,
-            type_of,
-            next_group,
-            failures,
-            &mut effect,
-        );
+        self.write_new_columns(target, &unplaced, touched, &mut effect);
         effect
     }
 
     /// Columns that this tag set has not had: they join the group that the same row touched, or
     /// form groups of their own.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the tail of write_row, apart for reading"
-    )]
     fn write_new_columns(
         &mut self,
-        entry: usize,
-        partition: PartitionId,
-        time: i64,
+        target: &RowTarget<'_>,
         unplaced: &[Incoming<'_>],
         touched: Option<usize>,
-        type_of: &dyn Fn(u32) -> FieldType,
-        next_group: &dyn Fn() -> u32,
-        failures: u64,
         effect: &mut RowEffect,
     ) {
         let mut rest = unplaced;
@@ -180,7 +178,7 @@ impl Shard {
         while !rest.is_empty() {
             let index = match joined.take() {
                 Some(index) if self.groups[index].columns().len() < GROUP_COLUMNS_MAX => index,
-                _ => self.add_group(entry, partition, rest, type_of, next_group, effect),
+                _ => self.add_group(target, rest, effect),
             };
             let mut values = RowValues::new();
             let mut taken = 0;
@@ -194,7 +192,7 @@ impl Shard {
                             column: one.column,
                         });
                         effect.columns_added.push(one.column);
-                        self.groups[index].add_column(one.column, type_of(one.column))
+                        self.groups[index].add_column(one.column, (target.type_of)(one.column))
                     }
                     None => break,
                 };
@@ -203,22 +201,27 @@ impl Shard {
             }
             self.open_buffer();
             let group = &mut self.groups[index];
-            effect.bytes +=
-                group.write(time, &values, &mut self.buffer, &mut self.context, failures);
+            effect.bytes += group.write(
+                target.time,
+                &values,
+                &mut self.buffer,
+                &mut self.context,
+                target.failures,
+            );
             rest = &rest[taken..];
         }
     }
 
     fn add_group(
         &mut self,
-        entry: usize,
-        partition: PartitionId,
+        target: &RowTarget<'_>,
         incoming: &[Incoming<'_>],
-        type_of: &dyn Fn(u32) -> FieldType,
-        next_group: &dyn Fn() -> u32,
         effect: &mut RowEffect,
     ) -> usize {
-        let id = next_group();
+        let RowTarget {
+            entry, partition, ..
+        } = *target;
+        let id = (target.next_group)();
         let mut columns: Vec<u32> = Vec::with_capacity(incoming.len().min(GROUP_COLUMNS_MAX));
         for one in incoming {
             if columns.len() < GROUP_COLUMNS_MAX && !columns.contains(&one.column) {
@@ -227,7 +230,7 @@ impl Shard {
         }
         let mut group = RowGroup::new(id, partition);
         for column in &columns {
-            group.add_column(*column, type_of(*column));
+            group.add_column(*column, (target.type_of)(*column));
             effect.columns_added.push(*column);
         }
         effect.bytes += std::mem::size_of::<RowGroup>() + columns.len() * 96;

@@ -105,25 +105,45 @@ fn bits(value: ValueRef<'_>) -> u64 {
 /// A row's values: slot numbers in ascending order.
 pub(crate) type RowValues = smallvec::SmallVec<[(usize, FieldValue); 16]>;
 
+/// Where a row stands, and what it is written as a difference to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RowPlace {
+    pub(crate) group: u32,
+    pub(crate) shape: RowShape,
+    pub(crate) reference: Reference,
+    pub(crate) ordinal: u64,
+    /// ns.
+    pub(crate) time: i64,
+    /// The group's last time, and its distance from the one before.
+    pub(crate) base: (i64, i64),
+}
+
+/// What a row's values are differences to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reference {
+    /// Nothing: the row can be read without those before it.
+    Absolute,
+    /// The group's last row.
+    LastRow,
+}
+
 /// Appends a row. `values` is sorted by slot, without duplicates, and not empty.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is one part of the row's bytes"
-)]
 pub(crate) fn encode_row(
     out: &mut Vec<u8>,
     context: &mut Context,
-    group: u32,
-    shape: RowShape,
-    absolute: bool,
-    ordinal: u64,
-    time: i64,
-    base: (i64, i64),
+    place: &RowPlace,
     slots: &[Slot],
     values: &[(usize, FieldValue)],
 ) {
-    let (last_time, last_delta) = base;
-    let absolute = absolute || shape == RowShape::Side;
+    let RowPlace {
+        group,
+        shape,
+        reference,
+        ordinal,
+        time,
+        base: (last_time, last_delta),
+    } = *place;
+    let absolute = reference == Reference::Absolute || shape == RowShape::Side;
     let full = values.len() == slots.len();
     let same_time = time == context.time && shape != RowShape::Merge;
     let mut flags = ROW;
@@ -389,7 +409,9 @@ mod tests {
                     .filter(|(i, _)| keep[*i]).collect();
                 if values.is_empty() { continue; }
                 let time = if shape == RowShape::Merge { last } else { *time };
-                encode_row(&mut out, &mut context, 7, shape, *absolute, 3, time, (last, delta), &slots, &values);
+                let reference = if *absolute { Reference::Absolute } else { Reference::LastRow };
+                let place = RowPlace { group: 7, shape, reference, ordinal: 3, time, base: (last, delta) };
+                encode_row(&mut out, &mut context, &place, &slots, &values);
                 expected.push((shape, time, values.clone()));
                 if shape != RowShape::Side {
                     for (slot, value) in &values { slots[*slot].remember(value); }

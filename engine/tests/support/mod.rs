@@ -1,5 +1,9 @@
 //! What the engine's tests share: an engine over memory, and short ways to write and read.
-#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses some of it, none all")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test file uses some of it, none all"
+)]
 
 use std::sync::Arc;
 
