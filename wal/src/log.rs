@@ -183,7 +183,7 @@ pub struct Log {
 impl Log {
     /// Starts a log behind what [`recover`] found in `dir`.
     ///
-    /// A torn tail is cut off and the rest of that file synced. No file is appended to again: the
+    /// Creates `dir` in a parent that is there and durable. A torn tail is cut off and the rest of that file synced. No file is appended to again: the
     /// next frame opens a new one, of a new epoch. Until then nothing is allocated, so a log starts
     /// on a full disk too.
     ///
@@ -195,11 +195,10 @@ impl Log {
         options: LogOptions,
         recovered: &Recovered,
     ) -> Result<Self> {
-        if !storage.exists(dir)? {
-            storage.create_directory(dir)?;
-            if let Some(parent) = dir.parent() {
-                storage.sync_directory(parent)?;
-            }
+        storage.create_directory(dir)?;
+        // Also where it was there: a start that was cut short may not have come to this.
+        if let Some(parent) = dir.parent() {
+            storage.sync_directory(parent)?;
         }
         let spare_path = dir.join(file::SPARE_NAME);
         if storage.exists(&spare_path)? {
