@@ -4,4 +4,12 @@
 //! It is synchronous and is given "now".
 
 pub mod ast;
+pub mod check;
+mod lexer;
+pub mod parser;
+mod print;
+pub mod regex;
 pub mod rows;
+mod token;
+
+pub use parser::{Parameter, Params, ParseError, parse, parse_expression};
