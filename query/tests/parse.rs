@@ -259,17 +259,12 @@ fn queries_of_public_dashboards_parse() {
         .lines()
         .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
     {
-        match parse(&expand(query), &Params::default()) {
-            Ok(_) => accepted += 1,
-            Err(error) => refused.push(format!("{error}: {query}")),
+        if let Err(error) = parse(&expand(query), &Params::default()) {
+            refused.push(error.to_string());
         }
     }
-    println!(
-        "{accepted} accepted, {} refused:\n{}",
-        refused.len(),
-        refused.join("\n")
-    );
-    assert!(accepted > 700, "{accepted} accepted");
+    // DURATION 0 without a unit: InfluxDB refuses it too.
+    assert_eq!(refused, ["found 0, expected duration at line 1, char 51"]);
 }
 
 fn expand(query: &str) -> String {
