@@ -5,6 +5,7 @@
 
 pub mod ast;
 pub mod check;
+pub mod condition;
 mod lexer;
 pub mod parser;
 mod print;
