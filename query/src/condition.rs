@@ -355,10 +355,10 @@ pub fn looks_like_time(text: &str) -> bool {
 pub fn parse_time(text: &str, timezone: &TimeZone) -> Option<i128> {
     let local = |time: civil::DateTime| {
         timezone
-            .to_ambiguous_zoned(time)
+            .to_ambiguous_timestamp(time)
             .compatible()
             .ok()
-            .map(|t| t.timestamp().as_nanosecond())
+            .map(|t| t.as_nanosecond())
     };
     if text.len() == 10 {
         let date: civil::Date = text.parse().ok()?;
