@@ -4,4 +4,5 @@
 //! It is synchronous and is given "now".
 
 pub mod ast;
+pub mod json;
 pub mod rows;
