@@ -160,11 +160,13 @@ fn of_binary(
     if let (Some(signed), Some(unsigned)) = (signed, unsigned) {
         if is_literal(unsigned) {
             return Err(error(format!(
-                "cannot use {op} with an integer and unsigned literal"
+                "cannot use {} with an integer and unsigned literal",
+                op.symbol()
             )));
         } else if !is_literal(signed) {
             return Err(error(format!(
-                "cannot use {op} between an integer and unsigned, an explicit cast is required"
+                "cannot use {} between an integer and unsigned, an explicit cast is required",
+                op.symbol()
             )));
         }
     }

@@ -87,7 +87,10 @@ fn compare(
     right: &Expr,
 ) -> Result<bool> {
     let (Expr::Reference(reference), value) = (left, right) else {
-        return Err(Error::invalid(format!("left side of '{op}' must be a tag key")));
+        return Err(Error::invalid(format!(
+            "left side of '{}' must be a tag key",
+            op.symbol()
+        )));
     };
     let test = match (op, value) {
         (Operator::Equal | Operator::NotEqual, Expr::String(text)) => {
@@ -98,7 +101,8 @@ fn compare(
         }
         _ => {
             return Err(Error::invalid(format!(
-                "right side of '{op}' must be a tag value string"
+                "right side of '{}' must be a tag value string",
+                op.symbol()
             )));
         }
     };
