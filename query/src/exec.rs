@@ -22,6 +22,7 @@ pub use context::{Cancel, Collect, Context, INTERRUPTED, Limits, Sink, TIMED_OUT
 pub use error::{Error, Result};
 
 use crate::ast::{PolicyTerms, Select, Statement};
+use crate::check;
 use crate::plan::Plan;
 use crate::rows::{Cell, Rows};
 use crate::show;
@@ -76,7 +77,8 @@ pub fn execute(
 }
 
 fn run_select(select: &Select, context: &Context<'_>, emitter: &mut Emitter<'_>) -> Result<()> {
-    let plan = Plan::new(select, context)?;
+    let checked = check::check(select, context.now)?;
+    let plan = Plan::new(&checked.select, context)?;
     let mut columns = vec![Arc::clone(&plan.time_name)];
     columns.extend(plan.fields.iter().map(|output| Arc::clone(&output.column)));
     let columns: Arc<[Arc<str>]> = columns.into();
