@@ -55,7 +55,7 @@ use parking_lot::{Condvar, Mutex};
 
 pub use self::file::LOG_FORMAT_VERSION;
 pub use self::recovery::{Recovered, Tail, recover};
-pub use self::repair::{Loss, Repaired, repair};
+pub use self::repair::{DAMAGED_SUFFIX, Loss, Repaired, repair};
 
 use self::failure::Failure;
 use self::group::{Queue, Role};
