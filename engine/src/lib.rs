@@ -4,9 +4,11 @@
 //! It is synchronous, is given its [`Clock`] and its storage, and knows nothing of HTTP.
 
 pub mod clock;
+pub mod codec;
 pub mod error;
 pub mod model;
 pub mod predicate;
+pub mod segment;
 
 pub use clock::Clock;
 pub use error::{Error, Result};
