@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(round_trip(&regular).0, Codec::Run);
         assert_eq!(round_trip(&[i64::MIN + 2]).0, Codec::Run);
         assert_eq!(round_trip(&[i64::MIN + 2, i64::MAX - 1]).0, Codec::Run);
-        assert_eq!(round_trip(&[i64::MIN + 2, 0, i64::MAX - 1]).0, Codec::Raw);
+        assert_eq!(round_trip(&[i64::MIN + 2, 1, i64::MAX - 1]).0, Codec::Raw);
         let jitter: Vec<i64> = (0..256)
             .map(|i| 1_700_000_000_000_000_000 + i * 10_000_000_000 + i * i % 13 * 1_000_000)
             .collect();
