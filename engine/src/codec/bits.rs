@@ -1,7 +1,7 @@
 //! Bit-packing: number `i` of width `w` stands in bits `i*w .. (i+1)*w`, lowest bit first.
 //!
-//! Unpacking goes by groups of 64 numbers, which fill exactly `w` little-endian words, so that
-//! every shift is a constant to the compiler; a last, shorter group is padded with zeros.
+//! Unpacking goes by groups of 64 numbers, which fill exactly `w` words, so that every shift is a
+//! constant to the compiler; a last, shorter group is padded with zeros.
 
 use super::Malformed;
 
@@ -79,21 +79,30 @@ pub fn unpack(bytes: &[u8], width: u8, out: &mut [u64]) -> Result<(), Malformed>
 }
 
 /// Reads 64 numbers of `WIDTH` bits from `WIDTH` words.
+///
+/// Eight numbers start at a whole byte, so within them every place and shift is a constant.
 fn unpack_group<const WIDTH: usize>(bytes: &[u8], out: &mut [u64; GROUP]) {
-    let mut words = [0u64; GROUP];
-    for (word, eight) in words[..WIDTH].iter_mut().zip(bytes.chunks_exact(8)) {
-        *word = u64::from_le_bytes(eight.try_into().expect("chunks_exact gives 8 bytes"));
-    }
+    // Eight bytes are read from where a number starts, so up to eight beyond the last word.
+    let mut padded = [0u8; GROUP * 8 + 8];
+    padded[..WIDTH * 8].copy_from_slice(&bytes[..WIDTH * 8]);
     let mask = (1u64 << WIDTH) - 1;
-    for (index, value) in out.iter_mut().enumerate() {
-        let bit = index * WIDTH;
-        let (word, shift) = (bit / 64, bit % 64);
-        let mut read = words[word] >> shift;
-        if shift + WIDTH > 64 {
-            read |= words[word + 1] << (64 - shift);
+    for (index, eight) in out.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        let start = index * WIDTH;
+        for (place, value) in eight.iter_mut().enumerate() {
+            let (byte, shift) = (start + place * WIDTH / 8, place * WIDTH % 8);
+            let mut read = load(&padded, byte) >> shift;
+            if shift + WIDTH > 64 {
+                read |= u64::from(padded[byte + 8]) << (64 - shift);
+            }
+            *value = read & mask;
         }
-        *value = read & mask;
     }
+}
+
+#[inline(always)]
+fn load(bytes: &[u8; GROUP * 8 + 8], at: usize) -> u64 {
+    let eight = bytes[at..].first_chunk().expect("eight bytes of padding");
+    u64::from_le_bytes(*eight)
 }
 
 type UnpackGroup = fn(&[u8], &mut [u64; GROUP]);

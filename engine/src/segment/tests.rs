@@ -624,3 +624,49 @@ fn a_scan_visits_each_wanted_tag_set_once_in_order() {
         .unwrap();
     assert_eq!(texts, 4);
 }
+
+#[test]
+fn tsz_compress_is_used_where_many_chunks_share_times_that_it_makes_smaller() {
+    // The scrape's phase wanders: mostly not, sometimes a little, seldom much, so that no one
+    // width fits.
+    let mut state = 7u64;
+    let (mut time, mut step) = (1_700_000_000_000i64, 10_000i64);
+    let times: Vec<i64> = (0..180)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let reach = match (state >> 33) % 20 {
+                0..12 => 0,
+                12..17 => 8,
+                17..19 => 60,
+                _ => 2_000,
+            };
+            step = step - (step - 10_000) / 2 * i64::from(reach == 2_000);
+            step += (state >> 40) as i64 % (2 * reach + 1) - reach;
+            time += step.max(1);
+            time * 1_000_000
+        })
+        .collect();
+    let mut lens = Vec::new();
+    for containers in [7, 8] {
+        let mut builder = SegmentBuilder::new(IDENTITY);
+        for number in 0..containers {
+            let column = builder.time_column(&times).unwrap();
+            let tags = tags_of(&format!("a={number}"));
+            let values = Values::Integer(vec![number; times.len()]);
+            builder
+                .chunk("m", "v", &tags, column, None, &values)
+                .unwrap();
+        }
+        let (_, facts, segment) = write(builder);
+        let rows = read(&segment, TimeRange::ALL).unwrap();
+        assert_eq!(rows.len(), usize::try_from(containers).unwrap());
+        for rows in rows.values() {
+            assert!(rows.iter().map(|(time, _)| time).eq(&times));
+        }
+        lens.push(facts.len_bytes);
+    }
+    assert!(
+        lens[1] < lens[0],
+        "an eighth chunk makes the file smaller: {lens:?}"
+    );
+}
