@@ -55,7 +55,7 @@ use parking_lot::{Condvar, Mutex};
 
 pub use self::file::LOG_FORMAT_VERSION;
 pub use self::recovery::{Recovered, Tail, recover};
-pub use self::repair::{Loss, Repaired, repair};
+pub use self::repair::{DAMAGED_SUFFIX, Loss, Repaired, repair};
 
 use self::failure::Failure;
 use self::group::{Queue, Role};
@@ -177,13 +177,14 @@ pub struct Log {
     frame: Mutex<Vec<u8>>,
     syncing: Mutex<()>,
     writer: Mutex<Writer>,
+    /// The next file, prepared. Locked by whoever touches the file of that name.
     spare: Mutex<Option<Box<dyn File>>>,
 }
 
 impl Log {
     /// Starts a log behind what [`recover`] found in `dir`.
     ///
-    /// A torn tail is cut off and the rest of that file synced. No file is appended to again: the
+    /// Creates `dir` in a parent that is there and durable. A torn tail is cut off and the rest of that file synced. No file is appended to again: the
     /// next frame opens a new one, of a new epoch. Until then nothing is allocated, so a log starts
     /// on a full disk too.
     ///
@@ -195,11 +196,10 @@ impl Log {
         options: LogOptions,
         recovered: &Recovered,
     ) -> Result<Self> {
-        if !storage.exists(dir)? {
-            storage.create_directory(dir)?;
-            if let Some(parent) = dir.parent() {
-                storage.sync_directory(parent)?;
-            }
+        storage.create_directory(dir)?;
+        // Also where it was there: a start that was cut short may not have come to this.
+        if let Some(parent) = dir.parent() {
+            storage.sync_directory(parent)?;
         }
         let spare_path = dir.join(file::SPARE_NAME);
         if storage.exists(&spare_path)? {
@@ -457,12 +457,16 @@ impl Log {
 
     fn open_file(&self, body_bytes: usize) -> Result<(), Failure> {
         let mut writer = self.writer.lock();
-        let prepared = self.spare.lock().take();
+        // Held until the file has a name of its own: both ways to make one use the same before.
+        let mut spare = self.spare.lock();
         writer.open(
             self.storage.as_ref(),
             &self.dir,
             file::bytes_for(self.options.file_bytes, body_bytes),
-            prepared,
+            spare.take(),
         )
     }
 }
+
+#[cfg(test)]
+mod tests;
