@@ -1,5 +1,7 @@
 //! Real container counters through a segment: they come back, and how small they are.
 
+#![expect(clippy::unwrap_used, reason = "a test's input is as its README says")]
+
 use std::path::Path;
 
 use plimsoll_engine::model::{TagSet, TimeRange, Values};
@@ -59,7 +61,9 @@ impl<'a> Input<'a> {
         let count = self.number();
         let numbers = self.numbers(count);
         let values = if floats {
-            let floats = numbers.iter().map(|bits| f64::from_bits(*bits as u64));
+            let floats = numbers
+                .iter()
+                .map(|bits| f64::from_bits(bits.cast_unsigned()));
             Values::Float(floats.collect())
         } else {
             Values::Integer(numbers)
@@ -94,7 +98,7 @@ fn sampled(recording: &Recording, series: &Series, every: usize) -> (Vec<i64>, V
     let mut times = Vec::new();
     let mut values = Values::new(series.values.field_type());
     for row in 0..series.values.len() {
-        if (series.start + row) % every == 0 {
+        if (series.start + row).is_multiple_of(every) {
             times.push(all[series.start + row]);
             values.push(series.values.value(row));
         }
@@ -157,6 +161,7 @@ fn real_series_come_back_and_are_small() {
         for (series, tags, rows) in expected {
             assert_eq!(read(&segment, &tags, series), rows);
         }
+        #[expect(clippy::cast_precision_loss, reason = "a ratio to print")]
         let bytes = facts.len_bytes as f64 / facts.points as f64;
         println!(
             "every {every} s: {} values, {bytes:.3} bytes each",

@@ -21,7 +21,7 @@ pub fn read_bitmap(bytes: &[u8], count: usize, out: &mut Vec<bool>) -> Result<()
     if bytes.len() != count.div_ceil(8) {
         return Err(Malformed("a bitmap of another length"));
     }
-    if count % 8 != 0 && bytes[bytes.len() - 1] >> (count % 8) != 0 {
+    if !count.is_multiple_of(8) && bytes[bytes.len() - 1] >> (count % 8) != 0 {
         return Err(Malformed("a bitmap with bits beyond its end"));
     }
     out.extend((0..count).map(|index| bytes[index / 8] >> (index % 8) & 1 == 1));

@@ -123,7 +123,7 @@ fn constant_step(extent: Extent) -> Option<i64> {
     let span = extent.last.wrapping_sub(extent.first).cast_unsigned();
     match (extent.count - 1) as u64 {
         0 => Some(0),
-        steps if span % steps == 0 => Some((span / steps).cast_signed()),
+        steps if span.is_multiple_of(steps) => Some((span / steps).cast_signed()),
         _ => None,
     }
 }

@@ -373,8 +373,9 @@ impl IndexSections {
         let mut shapes: HashMap<Vec<u32>, u32> = HashMap::new();
         let mut shape_order: Vec<Vec<u32>> = Vec::new();
         let mut tag_sets = TagSetsEncoder::default();
-        // Values by what they mean, so that they are visited in order.
-        let mut keys: BTreeMap<String, (u32, BTreeMap<String, (u32, Vec<u32>)>)> = BTreeMap::new();
+        /// Symbol and ids by what a value means, so that values are visited in order.
+        type Values = BTreeMap<String, (u32, Vec<u32>)>;
+        let mut keys: BTreeMap<String, (u32, Values)> = BTreeMap::new();
         for (id, number) in (0u32..).zip(&plan.tag_sets) {
             let tags = &builder.tag_sets.items[*number as usize];
             let (mut shape, mut values) = (Vec::new(), Vec::new());
@@ -529,7 +530,7 @@ fn temporary_name(path: &Path) -> PathBuf {
 fn order_by<K: Ord>(len: usize, key: impl Fn(usize) -> K) -> Vec<u32> {
     let len = u32::try_from(len).expect("numbers were given in 32 bits");
     let mut order: Vec<u32> = (0..len).collect();
-    order.sort_unstable_by(|a, b| key(*a as usize).cmp(&key(*b as usize)));
+    order.sort_unstable_by_key(|number| key(*number as usize));
     order
 }
 

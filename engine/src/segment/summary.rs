@@ -142,6 +142,9 @@ impl<T: Integer> IntegerSummary<T> {
     }
 
     /// Reads what [`Self::encode`] appended.
+    ///
+    /// # Errors
+    /// [`Malformed`] where the bytes end early or have unknown flags.
     pub fn decode(first: T, count: usize, cursor: &mut Cursor<'_>) -> Result<Self, Malformed> {
         let flags = cursor.u8()?;
         let last = first.bits().wrapping_add(cursor.i64()?.cast_unsigned());
@@ -246,6 +249,9 @@ impl FloatSummary {
     }
 
     /// Reads what [`Self::encode`] appended.
+    ///
+    /// # Errors
+    /// [`Malformed`] where the bytes end early or have unknown flags.
     pub fn decode(first: f64, cursor: &mut Cursor<'_>) -> Result<Self, Malformed> {
         let flags = cursor.u8()?;
         let last = read_float(cursor, first)?;

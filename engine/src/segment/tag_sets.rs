@@ -27,7 +27,7 @@ pub struct TagSetsEncoder {
 impl TagSetsEncoder {
     /// Adds the next tag set.
     pub fn push(&mut self, shape: u32, values: Vec<u32>) -> Result<()> {
-        if self.count % TAG_SETS_GROUP == 0 {
+        if self.count.is_multiple_of(TAG_SETS_GROUP) {
             let offset = u32::try_from(self.entries.len()).map_err(|_| crate::Error::Limit {
                 what: "bytes of tag sets in a segment",
                 got: self.entries.len() as u64,

@@ -1,5 +1,11 @@
 //! Tests of whole segments: written to memory, read back, damaged.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "a test's numbers are small"
+)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -130,7 +136,7 @@ fn check_summary(summary: Option<Summary>, values: &Values, start: usize) {
         (Some(Summary::Integer(summary)), Values::Integer(values)) => {
             assert_eq!(
                 summary,
-                brute_force(&values[start..], |v| v as u64, |v| v as i64)
+                brute_force(&values[start..], i64::cast_unsigned, u64::cast_signed)
             );
         }
         (Some(Summary::Unsigned(summary)), Values::Unsigned(values)) => {
@@ -370,10 +376,12 @@ fn small_model() -> Model {
                 FieldValue::Integer(n * 1_000 + n * n % 11 + container),
             );
             put("limit", FieldValue::Unsigned(u64::MAX));
-            put("load", FieldValue::Float((n % 9) as f64 / 4.0));
+            put("load", FieldValue::Float(f64::from(n as i32 % 9) / 4.0));
             put(
                 "noise",
-                FieldValue::Float(f64::from_bits(0x3ff0_0000_0000_0000 + (n as u64 * 7919))),
+                FieldValue::Float(f64::from_bits(
+                    0x3ff0_0000_0000_0000 + (n.cast_unsigned() * 7919),
+                )),
             );
             put("up", FieldValue::Boolean(n % 5 != 0));
             put(
@@ -633,7 +641,9 @@ fn tsz_compress_is_used_where_many_chunks_share_times_that_it_makes_smaller() {
     let (mut time, mut step) = (1_700_000_000_000i64, 10_000i64);
     let times: Vec<i64> = (0..180)
         .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             let reach = match (state >> 33) % 20 {
                 0..12 => 0,
                 12..17 => 8,
@@ -668,5 +678,59 @@ fn tsz_compress_is_used_where_many_chunks_share_times_that_it_makes_smaller() {
     assert!(
         lens[1] < lens[0],
         "an eighth chunk makes the file smaller: {lens:?}"
+    );
+}
+
+/// Makes every checksum of a damaged file right again; returns what the manifest would say.
+fn seal(bytes: &mut Vec<u8>, facts: &SegmentFacts) -> SegmentFacts {
+    use super::layout::{Footer, PAGE_BYTES, Section};
+    let mut footer = Footer::decode(bytes, facts).unwrap();
+    let covered = footer.section(Section::Checksums).offset as usize;
+    bytes.truncate(covered);
+    let crcs = bytes.chunks(PAGE_BYTES).map(crc32fast::hash);
+    let table: Vec<u8> = crcs.flat_map(u32::to_le_bytes).collect();
+    footer.checksums_crc = crc32fast::hash(&table);
+    let (end, footer_crc) = footer.encode();
+    bytes.extend(table);
+    bytes.extend(end);
+    SegmentFacts {
+        footer_crc,
+        ..*facts
+    }
+}
+
+#[test]
+fn hostile_bytes_behind_right_checksums_are_refused_or_read_but_never_panic() {
+    let (storage, facts, _) = write(build(&small_model()));
+    let path = Path::new(PATH);
+    let bytes = storage.bytes(path).unwrap();
+    let (mut refused, mut read) = (0, 0);
+    for at in 64..bytes.len() - 400 {
+        for flip in [0x01, 0x80, 0xff] {
+            let mut hostile = bytes.clone();
+            hostile[at] ^= flip;
+            let facts = seal(&mut hostile, &facts);
+            storage.put(path, &hostile);
+            let outcome = open(&storage, &facts).and_then(|segment| {
+                for key in ["container_name", "namespace_name"] {
+                    segment.postings(key, "c1")?;
+                    segment.each_value(key, &mut |_, _| {})?;
+                }
+                for measurement in segment.measurements() {
+                    segment.tag_keys(measurement)?;
+                }
+                segment.find(&tags_of("container_name=c1,namespace_name=n1"))?;
+                segment.verify()
+            });
+            match outcome {
+                Ok(()) => read += 1,
+                Err(Error::Corrupt { .. }) => refused += 1,
+                Err(other) => panic!("byte {at}: {other}"),
+            }
+        }
+    }
+    assert!(
+        refused > 1000 && read > 1000,
+        "{refused} refused, {read} read"
     );
 }
