@@ -11,27 +11,41 @@ use plimsoll_engine::predicate::TagPredicate;
 use plimsoll_engine::{Batch, Durability, FieldType, TimeRange};
 
 fn scrapes(layout: Layout, count: usize) -> Vec<Batch> {
-    let mut fleet = Fleet::new(Shape { nodes: 5, ..Shape::default() });
+    let mut fleet = Fleet::new(Shape {
+        nodes: 5,
+        ..Shape::default()
+    });
     (0..count).map(|_| fleet.scrape(layout)).collect()
 }
 
 fn values(batches: &[Batch]) -> u64 {
-    batches.iter().map(|batch| batch.values_count() as u64).sum()
+    batches
+        .iter()
+        .map(|batch| batch.values_count() as u64)
+        .sum()
 }
 
 fn write(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("write");
     group.sample_size(10);
-    for (name, layout) in [("heapster", Layout::Heapster), ("telegraf", Layout::Telegraf)] {
+    for (name, layout) in [
+        ("heapster", Layout::Heapster),
+        ("telegraf", Layout::Telegraf),
+    ] {
         let batches = scrapes(layout, 30);
         group.throughput(Throughput::Elements(values(&batches)));
-        for (durability_name, durability) in [("sync", Durability::Sync), ("none", Durability::None)] {
+        for (durability_name, durability) in
+            [("sync", Durability::Sync), ("none", Durability::None)]
+        {
             group.bench_function(format!("{name}/{durability_name}"), |bencher| {
                 bencher.iter_batched(
                     || Store::new(durability),
                     |store| {
                         for batch in &batches {
-                            store.engine.write(DATABASE, "", batch).expect("acknowledged");
+                            store
+                                .engine
+                                .write(DATABASE, "", batch)
+                                .expect("acknowledged");
                         }
                         store
                     },
@@ -47,18 +61,32 @@ fn filled(count: usize) -> (Store, u64) {
     let store = Store::new(Durability::None);
     let batches = scrapes(Layout::Heapster, count);
     for batch in &batches {
-        store.engine.write(DATABASE, "", batch).expect("acknowledged");
+        store
+            .engine
+            .write(DATABASE, "", batch)
+            .expect("acknowledged");
     }
     (store, values(&batches))
 }
 
 fn sum(store: &Store, measurement: &str) -> i64 {
-    let view = store.engine.snapshot().view(DATABASE, "", TimeRange::ALL).expect("there");
+    let view = store
+        .engine
+        .snapshot()
+        .view(DATABASE, "", TimeRange::ALL)
+        .expect("there");
     let mut sum = 0_i64;
-    for series in view.series(measurement, &TagPredicate::All).expect("verifies") {
-        let column = view.column(&series, "value", FieldType::Integer).expect("verifies");
+    for series in view
+        .series(measurement, &TagPredicate::All)
+        .expect("verifies")
+    {
+        let column = view
+            .column(&series, "value", FieldType::Integer)
+            .expect("verifies");
         if let Values::Integer(values) = column.values {
-            sum = values.iter().fold(sum, |sum, value| sum.wrapping_add(*value));
+            sum = values
+                .iter()
+                .fold(sum, |sum, value| sum.wrapping_add(*value));
         }
     }
     sum

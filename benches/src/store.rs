@@ -36,7 +36,10 @@ impl Store {
         let clock = Arc::new(ManualClock::new(Timestamp(1_700_000_000_000_000_000)));
         let (engine, _) =
             Engine::open(Arc::new(Disk), options, clock).expect("a fresh directory opens");
-        let create = CatalogChange::CreateDatabase { name: DATABASE.to_owned(), policy: None };
+        let create = CatalogChange::CreateDatabase {
+            name: DATABASE.to_owned(),
+            policy: None,
+        };
         engine.change(&create).expect("the database is made");
         Self { engine, directory }
     }

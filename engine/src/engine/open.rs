@@ -275,9 +275,9 @@ fn open_partition(
     for segment in &entry.segments {
         let path = paths.segment(entry.id, segment.id);
         let segment = Segment::open(storage, &path, &segment.facts, options.read_mode)?;
-        for measurement in segment.measurements()? {
-            for column in segment.columns(&measurement)? {
-                schema.claim(&measurement, &column.field, column.field_type);
+        for measurement in segment.measurements() {
+            for (field, field_type, _) in segment.columns(measurement) {
+                schema.claim(measurement, field, field_type);
             }
         }
         segments.push(Arc::new(segment));
