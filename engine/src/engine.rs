@@ -191,6 +191,7 @@ impl Engine {
         if self.is_flush_due() {
             self.flush()?;
         }
+        self.log.prepare()?;
         self.enforce_retention()?;
         Ok(())
     }
