@@ -1,9 +1,10 @@
 //! Collects the chunks of a segment, encodes each at once, and writes them in the segment's order.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use plimsoll_wal::storage::Storage;
 
 use super::bounds::{self, ObjectsEncoder};
@@ -265,7 +266,8 @@ impl SegmentBuilder {
                 for number in group {
                     let chunk = &self.chunks[*number];
                     let data = self.data.bytes(chunk.data);
-                    let time_column = plan.time_numbers[&chunk.time_column];
+                    let time_column = plan.time_numbers[chunk.time_column as usize]
+                        .expect("the plan numbers every column that a chunk has");
                     let step = i64::from(time_column) - before;
                     before = i64::from(time_column);
                     let entries = self.entries.bytes(chunk.entries);
@@ -299,8 +301,8 @@ struct Plan {
     chunks: Vec<usize>,
     /// The builder's time columns that are used, by first use.
     time_order: Vec<u32>,
-    /// Their new numbers.
-    time_numbers: HashMap<u32, u32>,
+    /// The new numbers of the builder's time columns.
+    time_numbers: Vec<Option<u32>>,
 }
 
 impl Plan {
@@ -318,25 +320,28 @@ impl Plan {
             (name(measurement), name(field), field_type)
         });
         let column_ranks = inverse(&columns);
-        let key = |number: &usize| {
-            let chunk = &builder.chunks[*number];
-            (
-                column_ranks[chunk.column as usize],
-                tag_set_ids[chunk.tag_set as usize],
-            )
-        };
-        let mut chunks: Vec<usize> = (0..builder.chunks.len()).collect();
-        chunks.sort_unstable_by_key(key);
-        if chunks.windows(2).any(|two| key(&two[0]) == key(&two[1])) {
+        let mut keyed: Vec<(u32, u32, usize)> = builder
+            .chunks
+            .iter()
+            .enumerate()
+            .map(|(number, chunk)| {
+                let column = column_ranks[chunk.column as usize];
+                (column, tag_set_ids[chunk.tag_set as usize], number)
+            })
+            .collect();
+        keyed.sort_unstable();
+        let same = |a: &(u32, u32, usize), b: &(u32, u32, usize)| (a.0, a.1) == (b.0, b.1);
+        if keyed.windows(2).any(|two| same(&two[0], &two[1])) {
             return Err(Error::Invalid(
                 "two chunks of one column and tag set in a segment".into(),
             ));
         }
+        let chunks: Vec<usize> = keyed.into_iter().map(|(_, _, number)| number).collect();
         let mut time_order = Vec::new();
-        let mut time_numbers = HashMap::new();
+        let mut time_numbers = vec![None; builder.times.len()];
         for number in &chunks {
             let column = builder.chunks[*number].time_column;
-            time_numbers.entry(column).or_insert_with(|| {
+            time_numbers[column as usize].get_or_insert_with(|| {
                 time_order.push(column);
                 u32::try_from(time_order.len() - 1).expect("time columns fit in 32 bits")
             });
@@ -373,9 +378,7 @@ impl IndexSections {
         let mut shapes: HashMap<Vec<u32>, u32> = HashMap::new();
         let mut shape_order: Vec<Vec<u32>> = Vec::new();
         let mut tag_sets = TagSetsEncoder::default();
-        /// Symbol and ids by what a value means, so that values are visited in order.
-        type Values = BTreeMap<String, (u32, Vec<u32>)>;
-        let mut keys: BTreeMap<String, (u32, Values)> = BTreeMap::new();
+        let mut tags_of: HashMap<(u32, u32), Vec<u32>> = HashMap::new();
         for (id, number) in (0u32..).zip(&plan.tag_sets) {
             let tags = &builder.tag_sets.items[*number as usize];
             let (mut shape, mut values) = (Vec::new(), Vec::new());
@@ -384,14 +387,8 @@ impl IndexSections {
                 values.push(symbol(value));
             }
             for (key, value) in indexed_pairs(tags) {
-                let (key_symbol, value_symbol) = (symbol(key), symbol(value));
-                keys.entry(unescaped(key).into_owned())
-                    .or_insert_with(|| (key_symbol, BTreeMap::new()))
-                    .1
-                    .entry(unescaped(value).into_owned())
-                    .or_insert_with(|| (value_symbol, Vec::new()))
-                    .1
-                    .push(id);
+                let tag = (symbol(key), symbol(value));
+                tags_of.entry(tag).or_default().push(id);
             }
             let next = u32::try_from(shapes.len()).expect("no more shapes than tag sets");
             let shape = *shapes.entry(shape).or_insert_with_key(|keys| {
@@ -404,15 +401,7 @@ impl IndexSections {
         for shape in &shape_order {
             schema.shape(shape);
         }
-        let mut postings = Vec::new();
-        schema.list(keys.len());
-        for (key_symbol, values) in keys.into_values() {
-            let offset = postings.len();
-            let values: Vec<_> = values.into_values().collect();
-            postings::encode(&values, &mut postings)?;
-            let len = postings.len() - offset;
-            schema.key(key_symbol, values.len(), offset as u64, len as u64);
-        }
+        let postings = encode_postings(&texts, tags_of, &mut schema)?;
         Ok(Self([
             (Section::Symbols, symbols::encode(&texts)?),
             (Section::TagSets, tag_sets.finish()),
@@ -421,6 +410,38 @@ impl IndexSections {
             (Section::Schema, schema.bytes),
         ]))
     }
+}
+
+/// The postings section of the ids of each tag, (key, value) by symbol; lists the keys.
+fn encode_postings(
+    texts: &[&str],
+    tags: HashMap<(u32, u32), Vec<u32>>,
+    schema: &mut SchemaEncoder,
+) -> Result<Vec<u8>> {
+    let meaning = |symbol: u32| unescaped(texts[symbol as usize]);
+    let mut tags: Vec<((u32, u32), Vec<u32>)> = tags.into_iter().collect();
+    // By what they mean, so that keys and values are visited in order.
+    tags.sort_unstable_by(|((key_a, value_a), _), ((key_b, value_b), _)| {
+        let keys = if key_a == key_b {
+            Ordering::Equal
+        } else {
+            meaning(*key_a).cmp(&meaning(*key_b))
+        };
+        keys.then_with(|| meaning(*value_a).cmp(&meaning(*value_b)))
+    });
+    let keys: Vec<_> = tags.chunk_by(|a, b| a.0.0 == b.0.0).collect();
+    let mut postings = Vec::new();
+    schema.list(keys.len());
+    for tags in keys {
+        let offset = postings.len();
+        let values = tags
+            .iter()
+            .map(|((_, value), ids)| (*value, ids.as_slice()));
+        postings::encode(values, &mut postings)?;
+        let len = postings.len() - offset;
+        schema.key(tags[0].0.0, tags.len(), offset as u64, len as u64);
+    }
+    Ok(postings)
 }
 
 /// All symbols, sorted, and their numbers.
@@ -438,7 +459,7 @@ fn symbols_of(builder: &SegmentBuilder) -> (Vec<&str>, HashMap<&str, u32>) {
     let mut texts: Vec<&str> = numbers.keys().copied().collect();
     texts.sort_unstable();
     for (number, text) in (0u32..).zip(&texts) {
-        numbers.insert(text, number);
+        numbers.insert(*text, number);
     }
     (texts, numbers)
 }
@@ -459,14 +480,21 @@ fn encode_measurements(
         .collect();
     schema.list(measurements.len());
     for chunks in measurements {
-        let mut bounds: BTreeMap<u32, (i64, i64)> = BTreeMap::new();
-        for chunk in chunks {
-            let (first, last) = builder.chunk_bounds(*chunk);
-            let bound = bounds.entry(id_of(chunk)).or_insert((first, last));
-            *bound = (bound.0.min(first), bound.1.max(last));
-        }
-        let ids = objects.put(postings::encode_ids(bounds.keys().copied()));
-        let bounds: Vec<(i64, i64)> = bounds.into_values().collect();
+        let mut bounds: Vec<(u32, (i64, i64))> = chunks
+            .iter()
+            .map(|chunk| (id_of(chunk), builder.chunk_bounds(*chunk)))
+            .collect();
+        // Stable, as it is quick where each column's chunks are in order already.
+        bounds.sort_by_key(|(id, _)| *id);
+        bounds.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            if same {
+                kept.1 = (kept.1.0.min(later.1.0), kept.1.1.max(later.1.1));
+            }
+            same
+        });
+        let ids = objects.put(postings::encode_ids(bounds.iter().map(|(id, _)| *id)));
+        let bounds: Vec<(i64, i64)> = bounds.into_iter().map(|(_, bounds)| bounds).collect();
         let bounds = objects.put(bounds::encode(&bounds));
         let columns: Vec<&[usize]> = chunks
             .chunk_by(|a, b| column_of(*a) == column_of(*b))
@@ -547,14 +575,14 @@ fn inverse(order: &[u32]) -> Vec<u32> {
 #[derive(Debug)]
 struct Interner<T> {
     items: Vec<T>,
-    numbers: hashbrown::HashMap<T, u32>,
+    numbers: HashMap<T, u32>,
 }
 
 impl<T> Default for Interner<T> {
     fn default() -> Self {
         Self {
             items: Vec::new(),
-            numbers: hashbrown::HashMap::new(),
+            numbers: HashMap::new(),
         }
     }
 }

@@ -17,10 +17,10 @@ const GROUP: u32 = 32;
 const LISTED_MAX: usize = 8;
 
 /// Appends the values of one key, in order: (symbol, ascending ids).
-pub fn encode(values: &[(u32, Vec<u32>)], out: &mut Vec<u8>) -> Result<()> {
+pub fn encode<'a>(values: impl Iterator<Item = (u32, &'a [u32])>, out: &mut Vec<u8>) -> Result<()> {
     let mut offsets = Vec::new();
     let mut entries = Vec::new();
-    for (number, (symbol, ids)) in values.iter().enumerate() {
+    for (number, (symbol, ids)) in values.enumerate() {
         if number % GROUP as usize == 0 {
             let offset = u32::try_from(entries.len()).map_err(|_| Error::Limit {
                 what: "bytes of one tag key's postings in a segment",
@@ -29,7 +29,7 @@ pub fn encode(values: &[(u32, Vec<u32>)], out: &mut Vec<u8>) -> Result<()> {
             })?;
             offsets.extend(offset.to_le_bytes());
         }
-        varint::put(&mut entries, u64::from(*symbol));
+        varint::put(&mut entries, u64::from(symbol));
         varint::put(&mut entries, ids.len() as u64);
         if ids.len() <= LISTED_MAX {
             let mut before = 0;

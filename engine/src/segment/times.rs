@@ -232,6 +232,11 @@ impl NewTimes {
             .map(|block| block.extent.count)
     }
 
+    /// How many columns there are.
+    pub fn len(&self) -> usize {
+        self.columns.len()
+    }
+
     /// Whether the builder gave out this number.
     pub fn contains(&self, id: u32) -> bool {
         (id as usize) < self.columns.len()
