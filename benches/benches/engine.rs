@@ -1,5 +1,4 @@
 //! The engine's parts over the seeded fleet: write, scan, flush.
-#![expect(missing_docs, reason = "criterion's macros make public items")]
 
 use std::hint::black_box;
 

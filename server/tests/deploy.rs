@@ -22,7 +22,10 @@ fn yaml(path: &str) -> Value {
 const COMPOSE: &str = "deploy/compose/docker-compose.yml";
 
 fn services() -> serde_json::Map<String, Value> {
-    yaml(COMPOSE)["services"].as_object().expect("compose has services").clone()
+    yaml(COMPOSE)["services"]
+        .as_object()
+        .expect("compose has services")
+        .clone()
 }
 
 fn texts(value: &Value) -> Vec<String> {
@@ -39,8 +42,11 @@ fn texts(value: &Value) -> Vec<String> {
 fn ports_of(name: &str) -> BTreeSet<String> {
     let service = &services()[name];
     let published = texts(&service["ports"]);
-    let mut ports: BTreeSet<String> =
-        published.iter().filter_map(|port| port.rsplit(':').next()).map(str::to_owned).collect();
+    let mut ports: BTreeSet<String> = published
+        .iter()
+        .filter_map(|port| port.rsplit(':').next())
+        .map(str::to_owned)
+        .collect();
     ports.extend(texts(&service["expose"]));
     ports
 }
@@ -50,11 +56,22 @@ fn urls_between_services_name_a_service_and_a_port_it_listens_on() {
     let services = services();
     let mut checked = 0;
     for (name, service) in &services {
-        for text in texts(&service["command"]).into_iter().chain(texts(&service["environment"])) {
-            let Some(rest) = text.strip_prefix("http://") else { continue };
+        for text in texts(&service["command"])
+            .into_iter()
+            .chain(texts(&service["environment"]))
+        {
+            let Some(rest) = text.strip_prefix("http://") else {
+                continue;
+            };
             let (host, port) = rest.split_once(':').expect("a URL here names its port");
-            assert!(services.contains_key(host), "{name}: {text}: no service {host}");
-            assert!(ports_of(host).contains(port), "{name}: {host} does not listen on {port}");
+            assert!(
+                services.contains_key(host),
+                "{name}: {text}: no service {host}"
+            );
+            assert!(
+                ports_of(host).contains(port),
+                "{name}: {host} does not listen on {port}"
+            );
             checked += 1;
         }
     }
@@ -65,24 +82,39 @@ fn urls_between_services_name_a_service_and_a_port_it_listens_on() {
 fn health_checks_ask_a_port_of_their_own_service_and_dependencies_have_one() {
     for (name, service) in services() {
         let test = texts(&service["healthcheck"]["test"]);
-        assert_eq!(test.first().map(String::as_str), Some("CMD"), "{name}: no shell is assumed");
+        assert_eq!(
+            test.first().map(String::as_str),
+            Some("CMD"),
+            "{name}: no shell is assumed"
+        );
         for text in &test {
             if let Some((_, rest)) = text.split_once("127.0.0.1:") {
                 let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
-                assert!(ports_of(&name).contains(&port), "{name}: health check asks {port}");
+                assert!(
+                    ports_of(&name).contains(&port),
+                    "{name}: health check asks {port}"
+                );
             }
         }
-        let Some(needs) = service["depends_on"].as_object() else { continue };
+        let Some(needs) = service["depends_on"].as_object() else {
+            continue;
+        };
         for (needed, how) in needs {
             assert_eq!(how["condition"], "service_healthy");
-            assert!(services()[needed]["healthcheck"].is_object(), "{needed} has a health check");
+            assert!(
+                services()[needed]["healthcheck"].is_object(),
+                "{needed} has a health check"
+            );
         }
     }
 }
 
 #[test]
 fn mounted_files_and_named_volumes_exist() {
-    let declared = yaml(COMPOSE)["volumes"].as_object().expect("volumes").clone();
+    let declared = yaml(COMPOSE)["volumes"]
+        .as_object()
+        .expect("volumes")
+        .clone();
     for (name, service) in services() {
         for mount in texts(&service["volumes"]) {
             let source = mount.split(':').next().expect("a mount has a source");
@@ -90,7 +122,10 @@ fn mounted_files_and_named_volumes_exist() {
                 let path = root().join("deploy/compose").join(relative);
                 assert!(path.exists(), "{name}: {} is not there", path.display());
             } else if !source.starts_with('/') {
-                assert!(declared.contains_key(source), "{name}: volume {source} is not declared");
+                assert!(
+                    declared.contains_key(source),
+                    "{name}: volume {source} is not declared"
+                );
             }
         }
     }
@@ -100,7 +135,10 @@ fn mounted_files_and_named_volumes_exist() {
 fn published_ports_are_on_loopback_only() {
     for (name, service) in services() {
         for port in texts(&service["ports"]) {
-            assert!(port.starts_with("127.0.0.1:"), "{name}: {port} is open to the network");
+            assert!(
+                port.starts_with("127.0.0.1:"),
+                "{name}: {port} is open to the network"
+            );
         }
     }
 }
@@ -119,23 +157,40 @@ fn plimsoll_runs_without_root_and_with_a_read_only_root() {
 #[test]
 fn the_image_is_built_of_files_that_exist_and_agrees_with_compose() {
     let build = &services()["plimsoll"]["build"];
-    let context = root().join("deploy/compose").join(build["context"].as_str().expect("context"));
+    let context = root()
+        .join("deploy/compose")
+        .join(build["context"].as_str().expect("context"));
     let dockerfile = build["dockerfile"].as_str().expect("dockerfile");
     assert!(context.join(dockerfile).exists());
     let text = read("deploy/Dockerfile");
-    for line in text.lines().filter(|l| l.starts_with("COPY ") && !l.contains("--from=")) {
+    for line in text
+        .lines()
+        .filter(|l| l.starts_with("COPY ") && !l.contains("--from="))
+    {
         let words: Vec<&str> = line.split_whitespace().skip(1).collect();
         for source in &words[..words.len() - 1] {
-            assert!(context.join(source).exists(), "COPY {source}: it is not there");
+            assert!(
+                context.join(source).exists(),
+                "COPY {source}: it is not there"
+            );
         }
     }
-    let exposed = text.lines().find_map(|l| l.strip_prefix("EXPOSE ")).expect("EXPOSE");
+    let exposed = text
+        .lines()
+        .find_map(|l| l.strip_prefix("EXPOSE "))
+        .expect("EXPOSE");
     assert!(ports_of("plimsoll").contains(exposed.trim()));
     assert!(text.contains(&format!("PLIMSOLL_LISTEN=0.0.0.0:{}", exposed.trim())));
     let data = texts(&services()["plimsoll"]["volumes"]);
     assert!(text.contains("VOLUME [\"/data\"]") && data[0].ends_with(":/data"));
-    for entry in read(".dockerignore").lines().filter_map(|line| line.strip_prefix('!')) {
-        assert!(context.join(entry).exists(), ".dockerignore lets in {entry}: it is not there");
+    for entry in read(".dockerignore")
+        .lines()
+        .filter_map(|line| line.strip_prefix('!'))
+    {
+        assert!(
+            context.join(entry).exists(),
+            ".dockerignore lets in {entry}: it is not there"
+        );
     }
 }
 
@@ -147,10 +202,16 @@ fn every_variable_is_defined_or_has_a_default() {
         assert!(variable.contains(":-"), "${{{variable}}} has no default");
     }
     let source = yaml("deploy/compose/grafana/provisioning/datasources/plimsoll.yml");
-    let environment = services()["grafana"]["environment"].as_object().expect("object").clone();
+    let environment = services()["grafana"]["environment"]
+        .as_object()
+        .expect("object")
+        .clone();
     for text in texts(&source) {
         if let Some(name) = text.strip_prefix('$') {
-            assert!(environment.contains_key(name), "${name} is not set for Grafana");
+            assert!(
+                environment.contains_key(name),
+                "${name} is not set for Grafana"
+            );
         }
     }
 }
@@ -162,26 +223,42 @@ fn flags_in_the_files_are_flags_of_the_binary() {
         .output()
         .expect("the binary runs");
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
-    for flag in texts(&services()["plimsoll"]["command"]).iter().filter(|t| t.starts_with("--")) {
+    for flag in texts(&services()["plimsoll"]["command"])
+        .iter()
+        .filter(|t| t.starts_with("--"))
+    {
         assert!(help.contains(flag.as_str()), "serve has no {flag}");
     }
     let commands = std::process::Command::new(env!("CARGO_BIN_EXE_plimsoll"))
         .arg("--help")
         .output()
         .expect("the binary runs");
-    assert!(String::from_utf8_lossy(&commands.stdout).contains("ping"), "the health check's command");
+    assert!(
+        String::from_utf8_lossy(&commands.stdout).contains("ping"),
+        "the health check's command"
+    );
 }
 
 #[test]
 fn grafana_is_provisioned_with_a_data_source_and_the_dashboards_folder() {
-    let source = &yaml("deploy/compose/grafana/provisioning/datasources/plimsoll.yml")["datasources"][0];
-    assert_eq!((&source["type"], &source["uid"]), (&"influxdb".into(), &"plimsoll".into()));
+    let source =
+        &yaml("deploy/compose/grafana/provisioning/datasources/plimsoll.yml")["datasources"][0];
+    assert_eq!(
+        (&source["type"], &source["uid"]),
+        (&"influxdb".into(), &"plimsoll".into())
+    );
     assert_eq!(source["jsonData"]["dbName"], "k8s");
     assert_eq!(source["jsonData"]["httpMode"], "GET");
-    let provider = &yaml("deploy/compose/grafana/provisioning/dashboards/plimsoll.yml")["providers"][0];
+    let provider =
+        &yaml("deploy/compose/grafana/provisioning/dashboards/plimsoll.yml")["providers"][0];
     let path = provider["options"]["path"].as_str().expect("path");
     let mounts = texts(&services()["grafana"]["volumes"]);
-    assert!(mounts.iter().any(|mount| mount.split(':').nth(1) == Some(path)), "{path} is mounted");
+    assert!(
+        mounts
+            .iter()
+            .any(|mount| mount.split(':').nth(1) == Some(path)),
+        "{path} is mounted"
+    );
 }
 
 #[test]
@@ -206,6 +283,10 @@ fn every_query_of_the_dashboard_asks_the_provisioned_source_and_parses() {
             .replace("$__interval", "10s")
             .replace("$container", "(a|b)");
         let parsed = plimsoll_query::parse(&expanded, &plimsoll_query::Params::default());
-        assert!(parsed.is_ok(), "{expanded}: {}", parsed.expect_err("it is not ok"));
+        assert!(
+            parsed.is_ok(),
+            "{expanded}: {}",
+            parsed.expect_err("it is not ok")
+        );
     }
 }
