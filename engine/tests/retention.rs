@@ -20,7 +20,7 @@ fn with_policy(engine: &Engine, retention: i64) {
         policy,
         default: MakeDefault::Yes,
     };
-    engine.change(&change).unwrap();
+    engine.change(&change).expect("the policy is made");
 }
 
 #[test]
