@@ -5,3 +5,8 @@
 //! takes the batches and does.
 
 pub mod line;
+pub mod prometheus;
+
+mod number;
+#[cfg(test)]
+mod test_data;
