@@ -101,6 +101,7 @@ impl Engine {
         let engine = Self {
             storage,
             last_sync: Mutex::new(clock.now()),
+            next_flush: Mutex::default(),
             options,
             clock,
             paths,
