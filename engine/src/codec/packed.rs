@@ -1,6 +1,6 @@
 //! Codec 3: patched bit-packing of integers.
 //!
-//! The numbers are turned into residuals (see [`Mode`]), the smallest wanted residual is taken
+//! The numbers are turned into residuals (see `Mode`), the smallest wanted residual is taken
 //! off, the rest is divided by its greatest common divisor and packed at one width; the few that
 //! do not fit are exceptions, whose upper bits follow. Arithmetic wraps throughout.
 
