@@ -101,7 +101,7 @@ pub(crate) fn listen_failure(listen: SocketAddr, error: &std::io::Error) -> Fail
 /// # Errors
 /// The line that `serve` would end with.
 pub fn probe_data(config: &Config) -> Result<(), Failure> {
-    use plimsoll_wal::storage::{Storage, disk::Disk};
+    use plimsoll_wal::storage::{Disk, Storage};
     let directory = &config.engine.directory;
     let failure = |error: plimsoll_wal::Error| Failure::engine(&error.into());
     let existed = directory.exists();
