@@ -87,9 +87,8 @@ impl ServeArgs {
             code: Code::Configuration,
             lines,
         };
-        let variables = std::env::vars_os().filter_map(|(name, text)| {
-            Some((name.into_string().ok()?, text.into_string().ok()?))
-        });
+        let variables = std::env::vars_os()
+            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
         let environment = read_environment(variables);
         let path = self.config.clone().or(environment.config);
         let file = path.map_or(Ok(Layer::default()), |path| read_file(&path));
@@ -165,7 +164,9 @@ mod tests {
         let command = Cli::command();
         let serve = command.find_subcommand("serve").unwrap();
         for flag in serve.get_opts().chain(serve.get_arguments()) {
-            let Some(name) = flag.get_long() else { continue };
+            let Some(name) = flag.get_long() else {
+                continue;
+            };
             let key = name.strip_prefix("no-").unwrap_or(name).replace('-', "_");
             let known = Layer::KEYS.iter().any(|(known, _)| *known == key);
             assert!(known || matches!(name, "config" | "help"), "--{name}");

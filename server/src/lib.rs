@@ -3,9 +3,10 @@
 //! Owns the sockets, the wall clock and the environment, and puts engine, query and ingest
 //! together in [`app`]. Nothing below this crate knows of any of these.
 
-pub mod app;
+mod app;
 pub mod cli;
 pub mod clock;
+mod collect;
 pub mod commands;
 pub mod config;
 pub mod exit;

@@ -12,7 +12,11 @@ pub(crate) fn start(config: &LogConfig) {
     // What the libraries below say is for those who ask for all of it.
     let libraries = level.min(LevelFilter::WARN);
     let filter = Targets::new()
-        .with_default(if level >= LevelFilter::TRACE { level } else { libraries })
+        .with_default(if level >= LevelFilter::TRACE {
+            level
+        } else {
+            libraries
+        })
         .with_target("plimsoll", level)
         .with_target("plimsoll_server", level)
         .with_target("plimsoll_ingest", level);

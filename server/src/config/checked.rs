@@ -178,8 +178,12 @@ pub fn check(layer: Layer) -> Result<Config, Vec<String>> {
         },
         query: QueryConfig {
             timeout: nonzero(layer.query_timeout.map_or(QUERY_TIMEOUT, |time| time.0.0)),
-            concurrent_max: nonzero(layer.max_concurrent_queries.unwrap_or(CONCURRENT_QUERIES_MAX))
-                .map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
+            concurrent_max: nonzero(
+                layer
+                    .max_concurrent_queries
+                    .unwrap_or(CONCURRENT_QUERIES_MAX),
+            )
+            .map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
             limits: Limits {
                 select_points_max: layer.max_select_point.unwrap_or(0),
                 select_series_max: layer.max_select_series.unwrap_or(SELECT_SERIES_MAX),
@@ -336,6 +340,9 @@ mod tests {
             ..Layer::default()
         })
         .unwrap();
-        assert_eq!((config.query.timeout, config.query.concurrent_max), (None, None));
+        assert_eq!(
+            (config.query.timeout, config.query.concurrent_max),
+            (None, None)
+        );
     }
 }

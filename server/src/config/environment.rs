@@ -70,8 +70,15 @@ fn one(key: &str, kind: Kind, text: &str) -> Result<Layer, String> {
             _ => return Err(format!("`{text}` is none of true and false")),
         }),
         Kind::List => {
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-            toml::Value::Array(items.map(|item| toml::Value::String(item.to_owned())).collect())
+            let items = text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
+            toml::Value::Array(
+                items
+                    .map(|item| toml::Value::String(item.to_owned()))
+                    .collect(),
+            )
         }
     };
     toml::Table::from_iter([(key.to_owned(), value)])
@@ -112,7 +119,10 @@ mod tests {
 
     #[test]
     fn an_error_names_its_variable() {
-        let found = read(&[("PLIMSOLL_INTERVAL", "soon"), ("PLIMSOLL_CGROUP", "perhaps")]);
+        let found = read(&[
+            ("PLIMSOLL_INTERVAL", "soon"),
+            ("PLIMSOLL_CGROUP", "perhaps"),
+        ]);
         assert_eq!(
             found.errors,
             [

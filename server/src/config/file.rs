@@ -31,16 +31,28 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named_with_its_line() {
-        let (line, message) = parse("listen = \"127.0.0.1:1\"\n\nintervall = \"1s\"\n").unwrap_err();
+        let (line, message) =
+            parse("listen = \"127.0.0.1:1\"\n\nintervall = \"1s\"\n").unwrap_err();
         assert_eq!(line, 3);
-        assert!(message.starts_with("unknown key `intervall`, expected one of `data`"), "{message}");
+        assert!(
+            message.starts_with("unknown key `intervall`, expected one of `data`"),
+            "{message}"
+        );
     }
 
     #[test]
     fn a_wrong_value_is_named_with_its_line() {
         for (text, line, part) in [
-            ("data = \"d\"\ninterval = \"soon\"", 2, "`soon` is not a duration"),
-            ("cadvisor = [\n \"http://a\",\n \"b\"]", 3, "`b` is not an address"),
+            (
+                "data = \"d\"\ninterval = \"soon\"",
+                2,
+                "`soon` is not a duration",
+            ),
+            (
+                "cadvisor = [\n \"http://a\",\n \"b\"]",
+                3,
+                "`b` is not an address",
+            ),
             ("a = ", 1, ""),
             ("cgroup = \"no\"", 1, "invalid type"),
         ] {

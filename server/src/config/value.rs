@@ -71,7 +71,9 @@ impl FromStr for Duration {
             let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
             let count: u64 = rest[..digits].parse().map_err(|_| wrong())?;
             rest = &rest[digits..];
-            let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+            let letters = rest
+                .find(|c: char| c.is_ascii_digit())
+                .unwrap_or(rest.len());
             let (_, unit_ns) = UNITS_NS
                 .iter()
                 .find(|(name, _)| *name == &rest[..letters])
@@ -205,15 +207,17 @@ impl fmt::Display for RetentionSetting {
 
 /// The address of a source or a server. Its password is never printed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SourceUrl(pub reqwest::Url);
+pub struct SourceUrl(pub url::Url);
 
 impl FromStr for SourceUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = |why: &str| format!("`{}` is not an address: {why}", redact(text));
-        let url = reqwest::Url::parse(text.trim()).map_err(|error| {
-            wrong(&format!("{error}; write it as http://HOST:PORT or https://HOST:PORT"))
+        let url = url::Url::parse(text.trim()).map_err(|error| {
+            wrong(&format!(
+                "{error}; write it as http://HOST:PORT or https://HOST:PORT"
+            ))
         })?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(wrong("it must start with http:// or https://"));
@@ -292,7 +296,8 @@ mod tests {
     use super::*;
 
     fn duration(text: &str) -> Result<u128, String> {
-        text.parse::<Duration>().map(|duration| duration.0.as_nanos())
+        text.parse::<Duration>()
+            .map(|duration| duration.0.as_nanos())
     }
 
     #[test]
@@ -308,7 +313,16 @@ mod tests {
         ] {
             assert_eq!(duration(text), Ok(ns), "{text}");
         }
-        for text in ["", "10", "s", "10x", "-1s", "1.5s", "99999999999999w", "10s5"] {
+        for text in [
+            "",
+            "10",
+            "s",
+            "10x",
+            "-1s",
+            "1.5s",
+            "99999999999999w",
+            "10s5",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
     }
@@ -333,10 +347,21 @@ mod tests {
     #[test]
     fn a_password_in_an_address_is_never_printed() {
         let url: SourceUrl = "https://u:secret@h:10250/x".parse().unwrap();
-        assert_eq!(format!("{url} {url:?}"), "https://***@h:10250/x https://***@h:10250/x");
-        for text in ["u:secret@h", "ftp://u:secret@h", "http://u:secret@", "http://u:sec ret@h:x"] {
+        assert_eq!(
+            format!("{url} {url:?}"),
+            "https://***@h:10250/x https://***@h:10250/x"
+        );
+        for text in [
+            "u:secret@h",
+            "ftp://u:secret@h",
+            "http://u:secret@",
+            "http://u:sec ret@h:x",
+        ] {
             let error = text.parse::<SourceUrl>().unwrap_err();
-            assert!(!error.contains("secret") && !error.contains("ret@"), "{error}");
+            assert!(
+                !error.contains("secret") && !error.contains("ret@"),
+                "{error}"
+            );
         }
     }
 
