@@ -4,7 +4,11 @@
 //! Kubelets, cAdvisors and this machine's cgroups. It never writes to the engine: the server
 //! takes the batches and does.
 
+pub mod cadvisor;
+pub mod cgroup;
+pub mod kubelet;
 pub mod line;
+pub mod names;
 pub mod prometheus;
 
 mod number;

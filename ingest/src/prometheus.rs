@@ -9,9 +9,9 @@
 //! let text = "# TYPE up gauge\nup{job=\"kubelet\"} 1 1700000000000\n";
 //! let mut seen = Vec::new();
 //! let parsed = prometheus::parse(text, |sample| {
-//!     seen.push((sample.name, sample.label("job").map(str::to_owned), sample.value));
+//!     seen.push(format!("{} {:?} {}", sample.name, sample.label("job"), sample.value));
 //! });
-//! assert_eq!(seen, [("up", Some("kubelet".to_owned()), 1.0)]);
+//! assert_eq!(seen, [r#"up Some("kubelet") 1"#]);
 //! assert_eq!(parsed.error, None);
 //! ```
 

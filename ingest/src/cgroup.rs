@@ -1,0 +1,3 @@
+//! This machine's own cgroups.
+
+pub(crate) mod path;
