@@ -115,7 +115,7 @@ fn one(
             chunk_size: query.chunk_size.or(Some(PIECE_ROWS)),
         };
         match execute(statement, &context, answer)? {
-            Outcome::Answered => Ok(()),
+            Outcome::Done => Ok(()),
             Outcome::Effect(effect) => apply(app, effect),
         }
     }));
