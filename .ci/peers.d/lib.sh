@@ -116,7 +116,9 @@ answers() {
 start_plimsoll() {
     plimsoll_port=$(free_port)
     mkdir "$scratch/data"
-    start plimsoll "$PLIMSOLL_BIN" serve --no-cgroup --data "$scratch/data" \
+    # Plimsoll warns of variables of its prefix that are no settings of its own.
+    start plimsoll env -u PLIMSOLL_BIN -u PLIMSOLL_PEERS_BUDGET_S -u PLIMSOLL_PEERS_CACHE \
+        -u PLIMSOLL_PEERS_CADVISOR "$PLIMSOLL_BIN" serve --no-cgroup --data "$scratch/data" \
         --listen "127.0.0.1:$plimsoll_port" "$@"
     until_true 20 plimsoll_is_up "$started" ||
         fail "plimsoll did not answer /ping within 20 s"
