@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154
 # What the checks share. Sourced, not run; the sourcing script sets `check` first.
 #
 # A check ends in one of three ways: exit 0; exit 0 after a line `SKIPPED name reason`;
