@@ -5,6 +5,7 @@
 
 pub mod ast;
 pub mod check;
+pub mod condition;
 pub mod exec;
 mod functions;
 pub mod json;
