@@ -6,9 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
-use crate::config::{
-    Config, Duration, Layer, Parsed, Profile, SourceUrl, check, read_environment, read_file,
-};
+use crate::config::{Config, Duration, Layer, Parsed, Profile, check, read_environment, read_file};
 use crate::exit::{Code, Failure};
 
 /// A time-series database for container metrics, drop-in for InfluxDB 1.x.
@@ -53,10 +51,10 @@ struct ServeArgs {
     listen: Option<Parsed<crate::config::Listen>>,
     /// cAdvisor to collect from, as http://HOST:8080; may be given several times
     #[arg(long, value_name = "URL")]
-    cadvisor: Vec<Parsed<SourceUrl>>,
+    cadvisor: Vec<String>,
     /// Kubelet to collect from, as https://NODE:10250; may be given several times
     #[arg(long, value_name = "URL")]
-    kubelet: Vec<Parsed<SourceUrl>>,
+    kubelet: Vec<String>,
     /// File with the bearer token for Kubelets; read again when it rotates
     #[arg(long, value_name = "FILE")]
     kubelet_token_file: Option<PathBuf>,
@@ -97,7 +95,7 @@ impl ServeArgs {
             errors.push(error);
             Layer::default()
         });
-        let layer = self.layer().over(environment.layer).over(file);
+        let layer = self.layer(&mut errors).over(environment.layer).over(file);
         let config = check(layer).map_err(|more| errors.extend(more));
         let warnings = environment.unknown.into_iter();
         let warnings = warnings.map(|name| format!("{name} is no setting and is ignored"));
@@ -107,13 +105,24 @@ impl ServeArgs {
         }
     }
 
-    fn layer(self) -> Layer {
-        let list = |urls: Vec<_>| (!urls.is_empty()).then_some(urls);
+    /// The flags as a layer. Addresses are read here and not by clap, which would print the
+    /// password of one that is wrong.
+    fn layer(self, errors: &mut Vec<String>) -> Layer {
+        let mut list = |flag: &str, texts: Vec<String>| {
+            let mut urls = Vec::new();
+            for text in &texts {
+                match text.parse() {
+                    Ok(url) => urls.push(Parsed(url)),
+                    Err(error) => errors.push(format!("--{flag}: {error}")),
+                }
+            }
+            (!texts.is_empty()).then_some(urls)
+        };
         Layer {
             data: self.data,
             listen: self.listen,
-            cadvisor: list(self.cadvisor),
-            kubelet: list(self.kubelet),
+            cadvisor: list("cadvisor", self.cadvisor),
+            kubelet: list("kubelet", self.kubelet),
             kubelet_token_file: self.kubelet_token_file,
             kubelet_ca_file: self.kubelet_ca_file,
             kubelet_insecure_skip_verify: self.kubelet_insecure_skip_verify.then_some(true),

@@ -5,9 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use plimsoll_query::ast::Statement;
 use plimsoll_query::json::Epoch;
 use plimsoll_query::rows::Message;
-use plimsoll_query::{
-    Cancel, Context, Effect, Error, Limits, Outcome, Params, Sink, execute, parse,
-};
+use plimsoll_query::{Cancel, Context, Effect, Error, Outcome, Params, Sink, execute, parse};
 use tokio::sync::mpsc;
 
 use super::super::answer::{Answer, Format};
@@ -27,9 +25,6 @@ pub(super) struct Query {
     /// Rows in a piece of a chunked answer.
     pub(super) chunk_size: Option<usize>,
 }
-
-/// Rows in a piece of an answer that goes out as one document: bounds what is in memory.
-const PIECE_ROWS: usize = 10_000;
 
 /// Parses the query and answers it, or says why not.
 pub(super) fn run(
@@ -96,23 +91,14 @@ fn one(
 ) -> Result<(), String> {
     let ended = catch_unwind(AssertUnwindSafe(|| {
         let snapshot = app.engine.snapshot();
-        let unlimited_rows = Limits {
-            rows_max: 0,
-            ..app.query.limits.clone()
-        };
-        let limits = if query.chunk_size.is_some() {
-            &unlimited_rows
-        } else {
-            &app.query.limits
-        };
         let context = Context {
             snapshot: &snapshot,
             database: &query.database,
             policy: &query.policy,
             now: app.clock.now(),
-            limits,
+            limits: &app.query.limits,
             cancel,
-            chunk_size: query.chunk_size.or(Some(PIECE_ROWS)),
+            chunk_size: query.chunk_size,
         };
         match execute(statement, &context, answer)? {
             Outcome::Done => Ok(()),
