@@ -82,24 +82,29 @@ pub fn write_series(rows: &Rows, epoch: Epoch, out: &mut Vec<u8>) {
     separated(&*rows.columns, out, |column, out| write_string(column, out));
     out.push(b']');
     if !rows.values.is_empty() {
-        let zone = rows
-            .timezone
-            .as_deref()
-            .and_then(|name| TimeZone::get(name).ok());
         out.extend_from_slice(b",\"values\":[");
-        separated(&rows.values, out, |row, out| {
-            out.push(b'[');
-            separated(row, out, |cell, out| {
-                write_cell(cell, epoch, zone.as_ref(), out)
-            });
-            out.push(b']');
-        });
+        write_values(rows, epoch, out);
         out.push(b']');
     }
     if rows.partial {
         out.extend_from_slice(b",\"partial\":true");
     }
     out.push(b'}');
+}
+
+/// Appends the rows of a series, each in brackets, with a comma between them.
+pub fn write_values(rows: &Rows, epoch: Epoch, out: &mut Vec<u8>) {
+    let zone = rows
+        .timezone
+        .as_deref()
+        .and_then(|name| TimeZone::get(name).ok());
+    separated(&rows.values, out, |row, out| {
+        out.push(b'[');
+        separated(row, out, |cell, out| {
+            write_cell(cell, epoch, zone.as_ref(), out)
+        });
+        out.push(b']');
+    });
 }
 
 /// Appends a message: `{"level":…,"text":…}`.
