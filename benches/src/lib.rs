@@ -3,3 +3,4 @@
 //! Nothing uses this crate; it may use all others.
 
 pub mod fleet;
+pub mod store;

@@ -267,7 +267,7 @@ impl Catalog {
             let same = database.default_policy == policy_name
                 && database
                     .policy(&policy_name)
-                    .is_ok_and(|there| same_terms(there, &wanted));
+                    .is_ok_and(|there| is_as_asked(there, &spec));
             return if same {
                 Ok(Applied::Unchanged)
             } else {
@@ -374,6 +374,18 @@ impl Catalog {
 
 const CONFLICT: &str = "retention policy conflicts with an existing policy";
 
+/// Whether a policy is what CREATE DATABASE asks for: what it leaves out matches anything, so that
+/// Heapster's `WITH NAME "default"` finds the database that the server made.
+fn is_as_asked(there: &Policy, spec: &PolicySpec) -> bool {
+    let shard_duration_ns = match spec.shard_duration_ns {
+        None | Some(0) => there.retention.default_shard_duration_ns(),
+        Some(asked) => asked.max(HOUR_NS),
+    };
+    spec.retention.is_none_or(|ns| ns == there.retention.as_ns())
+        && spec.replication.is_none_or(|count| count == there.replication)
+        && shard_duration_ns == there.shard_duration_ns
+}
+
 fn same_terms(a: &Policy, b: &Policy) -> bool {
     a.retention == b.retention
         && a.shard_duration_ns == b.shard_duration_ns
@@ -463,6 +475,24 @@ mod tests {
             Applied::Unchanged
         );
         let error = create(&mut catalog, "k8s", named("other")).unwrap_err();
+        assert_eq!(error.to_string(), CONFLICT);
+    }
+
+    #[test]
+    fn what_create_database_leaves_out_matches_any_policy() {
+        let mut catalog = Catalog::default();
+        let made = PolicySpec {
+            retention: Some(30 * DAY_NS),
+            ..named("default").unwrap_or_default()
+        };
+        create(&mut catalog, "k8s", Some(made)).unwrap();
+        let again = create(&mut catalog, "k8s", named("default")).unwrap();
+        assert_eq!(again, Applied::Unchanged);
+        let longer = PolicySpec {
+            retention: Some(60 * DAY_NS),
+            ..named("default").unwrap_or_default()
+        };
+        let error = create(&mut catalog, "k8s", Some(longer)).unwrap_err();
         assert_eq!(error.to_string(), CONFLICT);
     }
 

@@ -105,6 +105,9 @@ struct Counters {
     partitions_expired: AtomicU64,
 }
 
+/// How long a flush that failed is not tried again, ns.
+const FLUSH_RETRY_NS: i64 = 10_000_000_000;
+
 /// The copy of the last drain keeps this much room between commits.
 const UNDRAINED_KEPT_BYTES: usize = 1 << 20;
 
@@ -135,6 +138,8 @@ pub struct Engine {
     /// Log bytes that were replayed at the start and are not flushed.
     log_bytes_replayed: AtomicU64,
     last_sync: Mutex<Timestamp>,
+    /// No flush by itself before this time.
+    next_flush: Mutex<Timestamp>,
     counters: Counters,
     _lock: Box<dyn DirectoryLock>,
 }
@@ -188,9 +193,14 @@ impl Engine {
                 self.log.sync()?;
             }
         }
-        if self.is_flush_due() {
+        if self.is_flush_due() && self.clock.now() >= *self.next_flush.lock() {
+            // Where it fails (a full disk, say), the next try waits: it begins afresh.
+            let again = Timestamp(self.clock.now().0.saturating_add(FLUSH_RETRY_NS));
+            *self.next_flush.lock() = again;
             self.flush()?;
+            *self.next_flush.lock() = Timestamp::default();
         }
+        self.log.prepare()?;
         self.enforce_retention()?;
         Ok(())
     }

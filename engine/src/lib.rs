@@ -5,6 +5,7 @@
 
 pub mod catalog;
 pub mod clock;
+pub mod codec;
 pub mod engine;
 pub mod error;
 mod head;

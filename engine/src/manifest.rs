@@ -9,7 +9,7 @@ use plimsoll_wal::Error as StorageError;
 use plimsoll_wal::storage::{ReadMode, Storage};
 
 use crate::catalog::{Catalog, Database, DatabaseId, Policy, PolicyId, Retention};
-use crate::model::{TimeRange, Timestamp};
+use crate::model::Timestamp;
 use crate::partition::PartitionId;
 use crate::segment::SegmentFacts;
 use crate::varint::{Reader, put, put_signed, put_text};
@@ -149,8 +149,8 @@ fn put_segment(out: &mut Vec<u8>, segment: &SegmentEntry) {
     put(out, u64::from(segment.facts.footer_crc));
     put(out, segment.facts.points);
     put(out, u64::from(segment.facts.tag_sets));
-    put_signed(out, segment.facts.time_range.start.0);
-    put_signed(out, segment.facts.time_range.end.0);
+    put_signed(out, segment.facts.first.0);
+    put_signed(out, segment.facts.last.0);
 }
 
 fn decode(bytes: &[u8], path: &Path) -> Result<Manifest> {
@@ -254,10 +254,8 @@ fn segment(reader: &mut Reader<'_>) -> Option<SegmentEntry> {
             footer_crc: reader.number()?,
             points: reader.varint()?,
             tag_sets: reader.number()?,
-            time_range: TimeRange {
-                start: Timestamp(reader.signed()?),
-                end: Timestamp(reader.signed()?),
-            },
+            first: Timestamp(reader.signed()?),
+            last: Timestamp(reader.signed()?),
         },
     })
 }

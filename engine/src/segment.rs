@@ -1,141 +1,74 @@
-//! Segments: immutable files of one partition (under construction on its own branch).
-#![expect(
-    missing_docs,
-    clippy::missing_errors_doc,
-    unused_variables,
-    reason = "replaced by the real one before it lands"
-)]
-use crate::Result;
-use crate::model::*;
-use crate::predicate::TagIndex;
-use plimsoll_wal::storage::{ReadMode, Storage};
-use roaring::RoaringBitmap;
-use std::path::Path;
-use std::sync::Arc;
-#[derive(Debug, Clone, PartialEq)]
-pub struct SegmentFacts {
-    pub len_bytes: u64,
-    pub footer_crc: u32,
-    pub points: u64,
-    pub tag_sets: u32,
-    pub time_range: TimeRange,
-}
-#[derive(Debug, Clone, Copy)]
+//! Segments: immutable files that hold what one flush wrote of one partition.
+//!
+//! [`SegmentBuilder`] collects and writes one, [`Segment`] reads it: its own index of tag sets and
+//! its blocks of values, each verified before it is decoded. A segment never changes and knows
+//! nothing of other segments; tombstones, ranks and overlaps are its reader's business.
+//! docs/format.md describes the bytes; `layout` holds the numbers that the description names.
+
+mod bounds;
+mod builder;
+mod chunks;
+mod layout;
+mod pages;
+mod postings;
+mod read;
+mod reader;
+mod schema;
+mod summary;
+mod symbols;
+mod tag_sets;
+#[cfg(test)]
+mod tests;
+mod times;
+mod writer;
+
+pub use builder::SegmentBuilder;
+pub use chunks::BlockRef;
+pub use read::Scratch;
+pub use reader::Segment;
+pub use schema::ColumnId;
+pub use summary::{FloatSummary, IntegerSummary, Summary};
+pub use times::TimeColumn;
+
+use crate::model::{TimeRange, Timestamp};
+
+/// What a segment is, as its header says and the manifest names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentIdentity {
+    /// The partition it belongs to.
     pub partition: u64,
+    /// Its own number.
     pub segment: u64,
-    pub rank_low: u64,
-    pub rank_high: u64,
+    /// The lowest rank of what was merged into it.
+    pub rank_lo: u64,
+    /// The highest.
+    pub rank_hi: u64,
 }
-#[derive(Debug, Clone, Copy)]
-pub struct ColumnId(pub u32);
-#[derive(Debug, Clone, Copy)]
-pub struct TimeColumn(pub u32);
-#[derive(Debug, Clone)]
-pub struct SegmentColumn {
-    pub field: Arc<str>,
-    pub field_type: FieldType,
-    pub id: ColumnId,
+
+/// What the manifest keeps of a written segment, to recognise it when it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentFacts {
+    /// The file's length.
+    pub len_bytes: u64,
+    /// The footer's checksum, which covers all others.
+    pub footer_crc: u32,
+    /// Field values in it.
+    pub points: u64,
+    /// Its first time.
+    pub first: Timestamp,
+    /// Its last time.
+    pub last: Timestamp,
+    /// Tag sets in it.
+    pub tag_sets: u32,
 }
-#[derive(Debug)]
-pub struct SegmentBuilder;
-#[derive(Debug)]
-pub struct BlockRef;
-impl SegmentBuilder {
-    pub fn new(identity: SegmentIdentity) -> Self {
-        Self
-    }
-    pub fn time_column(&mut self, times: &[i64]) -> TimeColumn {
-        TimeColumn(0)
-    }
-    pub fn chunk(
-        &mut self,
-        measurement: &str,
-        field: &str,
-        tags: &TagSet,
-        times: TimeColumn,
-        presence: Option<&[bool]>,
-        values: &Values,
-    ) -> Result<()> {
-        Ok(())
-    }
-    pub fn write(self, storage: &dyn Storage, path: &Path) -> Result<SegmentFacts> {
-        Err(crate::Error::Closed)
-    }
-}
-#[derive(Debug)]
-pub struct Segment {
-    facts: SegmentFacts,
-}
-impl Segment {
-    pub fn open(
-        storage: &dyn Storage,
-        path: &Path,
-        facts: &SegmentFacts,
-        mode: ReadMode,
-    ) -> Result<Self> {
-        Ok(Self {
-            facts: facts.clone(),
-        })
-    }
-    pub fn facts(&self) -> &SegmentFacts {
-        &self.facts
-    }
+
+impl SegmentFacts {
+    /// From the first time to the last.
+    #[must_use]
     pub fn time_range(&self) -> TimeRange {
-        self.facts.time_range
-    }
-    pub fn measurements(&self) -> Result<Vec<Arc<str>>> {
-        Ok(Vec::new())
-    }
-    pub fn columns(&self, measurement: &str) -> Result<Vec<SegmentColumn>> {
-        Ok(Vec::new())
-    }
-    pub fn column(
-        &self,
-        measurement: &str,
-        field: &str,
-        field_type: FieldType,
-    ) -> Result<Option<ColumnId>> {
-        Ok(None)
-    }
-    pub fn tag_set(&self, id: u32) -> Result<TagSet> {
-        Ok(TagSet::default())
-    }
-    pub fn measurement_ids(&self, measurement: &str) -> Result<RoaringBitmap> {
-        Ok(RoaringBitmap::new())
-    }
-    pub fn bounds(&self, measurement: &str, id: u32) -> Result<Option<(Timestamp, Timestamp)>> {
-        Ok(None)
-    }
-    pub fn tag_keys(&self, measurement: &str) -> Result<Vec<Arc<str>>> {
-        Ok(Vec::new())
-    }
-    pub fn blocks(
-        &self,
-        column: ColumnId,
-        tag_set: u32,
-        range: TimeRange,
-    ) -> Result<Vec<BlockRef>> {
-        Ok(Vec::new())
-    }
-    pub fn read_block(
-        &self,
-        block: &BlockRef,
-        range: TimeRange,
-        times: &mut Vec<i64>,
-        values: &mut Values,
-    ) -> Result<()> {
-        Ok(())
-    }
-}
-impl TagIndex for Segment {
-    fn all(&self) -> Result<RoaringBitmap> {
-        Ok(RoaringBitmap::new())
-    }
-    fn postings(&self, key: &str, value: &str) -> Result<RoaringBitmap> {
-        Ok(RoaringBitmap::new())
-    }
-    fn each_value(&self, key: &str, visit: &mut dyn FnMut(&str, &RoaringBitmap)) -> Result<()> {
-        Ok(())
+        TimeRange {
+            start: self.first,
+            end: self.last,
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::merge::overlay;
 use crate::model::{FieldType, TagSet, TimeRange, Values};
 use crate::partition::{Partition, PartitionId};
 use crate::predicate::{TagIndex, TagPredicate};
-use crate::segment::{ColumnId, Segment};
+use crate::segment::{ColumnId, Scratch, Segment};
 use crate::{Error, Result};
 
 /// The order in which a scan visits time.
@@ -141,7 +141,7 @@ impl View {
         for source in &self.sources {
             match &source.kind {
                 SourceKind::Head(head) => found.extend(head.measurements(source.partition)),
-                SourceKind::Segment(segment) => found.extend(segment.measurements()?),
+                SourceKind::Segment(segment) => found.extend(segment.measurements().cloned()),
             }
         }
         Ok(found)
@@ -163,9 +163,8 @@ impl View {
                 ),
                 SourceKind::Segment(segment) => found.extend(
                     segment
-                        .columns(measurement)?
-                        .into_iter()
-                        .map(|c| (c.field, c.field_type)),
+                        .columns(measurement)
+                        .map(|(field, field_type, _)| (Arc::clone(field), field_type)),
                 ),
             }
         }
@@ -262,9 +261,9 @@ impl View {
         {
             return Ok(true);
         }
-        for column in segment.columns(&series.measurement)? {
-            let mut read = Column::new(column.field_type);
-            self.read_segment(segment, column.id, id, &mut read)?;
+        for (_, field_type, column) in segment.columns(&series.measurement) {
+            let mut read = Column::new(field_type);
+            self.read_segment(segment, column, id, &mut read)?;
             if !read.times.is_empty() {
                 return Ok(true);
             }
@@ -288,7 +287,7 @@ impl View {
                     head.read(id, source.partition, wanted, self.range, times, values);
                 }
                 SourceKind::Segment(segment) => {
-                    if let Some(wanted) = segment.column(&series.measurement, field, field_type)? {
+                    if let Some(wanted) = segment.column(&series.measurement, field, field_type) {
                         self.read_segment(segment, wanted, id, &mut piece)?;
                     }
                 }
@@ -305,8 +304,10 @@ impl View {
         id: u32,
         out: &mut Column,
     ) -> Result<()> {
+        let mut scratch = Scratch::default();
         for block in segment.blocks(column, id, self.range)? {
-            segment.read_block(&block, self.range, &mut out.times, &mut out.values)?;
+            let Column { times, values } = &mut *out;
+            segment.read_block(&block, self.range, &mut scratch, times, values)?;
         }
         Ok(())
     }
@@ -364,7 +365,7 @@ fn select(
     measurement: &str,
     predicate: &TagPredicate,
 ) -> Result<roaring::RoaringBitmap> {
-    let ids = segment.measurement_ids(measurement)?;
+    let ids = (*segment.measurement_ids(measurement)?).clone();
     Ok(
         if ids.is_empty() || matches!(predicate, TagPredicate::All) {
             ids

@@ -41,6 +41,7 @@ fn answers_are_the_same_before_and_after_a_flush_and_after_restarts() {
         [integers(&engine, "cpu"), integers(&engine, "memory")],
         before
     );
+    drop(engine);
     for _ in 0..2 {
         engine_reopened(&storage, &before);
     }

@@ -1,1 +1,17 @@
-//! Placeholder head, replaced by the first slice of this crate.
+//! What brings points in: parsers of pushed text, mappings of scraped payloads, scrape clients.
+//!
+//! Owns the way from bytes to a [`Batch`](plimsoll_engine::Batch) and the tasks that pull from
+//! Kubelets, cAdvisors and this machine's cgroups. It never writes to the engine: the server
+//! takes the batches and does.
+
+pub mod cadvisor;
+pub mod cgroup;
+pub mod kubelet;
+pub mod line;
+pub mod names;
+pub mod prometheus;
+pub mod scrape;
+
+mod number;
+#[cfg(test)]
+mod test_data;

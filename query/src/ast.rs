@@ -9,7 +9,7 @@ use plimsoll_engine::Timestamp;
 pub enum Statement {
     /// SELECT.
     Select(Box<Select>),
-    /// EXPLAIN [ANALYZE] [VERBOSE] SELECT.
+    /// `EXPLAIN [ANALYZE] [VERBOSE] SELECT`
     Explain {
         /// What is explained.
         select: Box<Select>,
@@ -243,7 +243,7 @@ pub enum Privilege {
     Read,
     /// WRITE.
     Write,
-    /// ALL [PRIVILEGES].
+    /// `ALL [PRIVILEGES]`
     All,
 }
 

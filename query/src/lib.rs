@@ -6,13 +6,19 @@
 pub mod ast;
 pub mod check;
 pub mod condition;
+pub mod exec;
+mod functions;
+pub mod json;
 mod lexer;
 mod math;
 pub mod parser;
+mod plan;
 mod print;
 mod reduce;
 pub mod regex;
 pub mod rows;
+mod show;
 mod token;
 
+pub use exec::{Cancel, Collect, Context, Effect, Error, Limits, Outcome, Sink, execute};
 pub use parser::{Parameter, Params, ParseError, parse, parse_expression};

@@ -38,6 +38,21 @@ pub struct Rows {
     pub partial: bool,
 }
 
+impl Rows {
+    /// The same head, without rows.
+    #[must_use]
+    pub fn clone_without_values(&self) -> Self {
+        Self {
+            name: Arc::clone(&self.name),
+            tags: self.tags.clone(),
+            columns: Arc::clone(&self.columns),
+            values: Vec::new(),
+            timezone: self.timezone.clone(),
+            partial: self.partial,
+        }
+    }
+}
+
 /// A note that accompanies an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {

@@ -303,6 +303,6 @@ fn expand(query: &str) -> String {
     ] {
         text = text.replace(name, value);
     }
-    let regex = regex::Regex::new(r"\[\[\w+\]\]|\$\{\w+(:\w+)?\}|\$\w+").unwrap();
+    let regex = regex::Regex::new(r"\[\[\w+\]\]|\$\{\w+(:\w+)?\}|\$\w+").expect("a valid pattern");
     regex.replace_all(&text, "x1").into_owned()
 }

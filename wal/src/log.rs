@@ -55,7 +55,7 @@ use parking_lot::{Condvar, Mutex};
 
 pub use self::file::LOG_FORMAT_VERSION;
 pub use self::recovery::{Recovered, Tail, recover};
-pub use self::repair::{Loss, Repaired, repair};
+pub use self::repair::{DAMAGED_SUFFIX, Loss, Repaired, repair};
 
 use self::failure::Failure;
 use self::group::{Queue, Role};
@@ -177,6 +177,7 @@ pub struct Log {
     frame: Mutex<Vec<u8>>,
     syncing: Mutex<()>,
     writer: Mutex<Writer>,
+    /// The next file, prepared. Locked by whoever touches the file of that name.
     spare: Mutex<Option<Box<dyn File>>>,
 }
 
@@ -456,12 +457,16 @@ impl Log {
 
     fn open_file(&self, body_bytes: usize) -> Result<(), Failure> {
         let mut writer = self.writer.lock();
-        let prepared = self.spare.lock().take();
+        // Held until the file has a name of its own: both ways to make one use the same before.
+        let mut spare = self.spare.lock();
         writer.open(
             self.storage.as_ref(),
             &self.dir,
             file::bytes_for(self.options.file_bytes, body_bytes),
-            prepared,
+            spare.take(),
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,10 @@
 //! The log against a disk that loses power, fills up, fails and flips bits.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "also in the functions that tests share, where a failure fails the test"
+)]
+
 #[path = "log/crash.rs"]
 mod crash;
 #[path = "log/damage.rs"]
@@ -8,6 +13,8 @@ mod damage;
 mod faults;
 #[path = "log/files.rs"]
 mod files;
+#[path = "log/group.rs"]
+mod group;
 #[path = "log/repair.rs"]
 mod repair;
 #[path = "log/workload.rs"]

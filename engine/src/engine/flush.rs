@@ -91,8 +91,8 @@ impl Engine {
         let identity = SegmentIdentity {
             partition: partition.id.0,
             segment: id,
-            rank_low: frozen.id,
-            rank_high: frozen.id,
+            rank_lo: frozen.id,
+            rank_hi: frozen.id,
         };
         let mut builder = SegmentBuilder::new(identity);
         let mut groups = 0;
@@ -194,7 +194,11 @@ fn add_group(
     tags: &TagSet,
     group: &crate::head::RowGroup,
 ) -> Result<()> {
-    let shared = (!group.has_late()).then(|| builder.time_column(group.times()));
+    let shared = if group.has_late() {
+        None
+    } else {
+        Some(builder.time_column(group.times())?)
+    };
     for (slot, column) in group.columns().iter().enumerate() {
         let Some(definition) = frozen.definition(column.column) else {
             continue;
@@ -213,7 +217,7 @@ fn add_group(
         } else {
             let (times, values) = merged(group, slot, definition.field_type);
             if !times.is_empty() {
-                let times = builder.time_column(&times);
+                let times = builder.time_column(&times)?;
                 builder.chunk(measurement, field, tags, times, None, &values)?;
             }
         }

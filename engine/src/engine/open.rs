@@ -1,6 +1,7 @@
 //! Opening a directory: lock, manifest, segments, log.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -47,7 +48,8 @@ impl Engine {
         let paths = Paths {
             root: options.directory.clone(),
         };
-        for directory in [paths.root.clone(), paths.log(), paths.partitions()] {
+        make_durable(&*storage, &paths.root)?;
+        for directory in [paths.log(), paths.partitions()] {
             storage.create_directory(&directory)?;
         }
         let lock = storage.lock(&paths.root)?;
@@ -74,6 +76,7 @@ impl Engine {
             },
         };
         let log = Log::start(Arc::clone(&storage), &paths.log(), log_options, &recovered)?;
+        log.remove_covered(manifest.log_covered)?;
         let Generations {
             open,
             frozen,
@@ -98,6 +101,7 @@ impl Engine {
         let engine = Self {
             storage,
             last_sync: Mutex::new(clock.now()),
+            next_flush: Mutex::default(),
             options,
             clock,
             paths,
@@ -113,6 +117,24 @@ impl Engine {
         };
         Ok((engine, report))
     }
+}
+
+/// Makes a directory with its parents, and syncs the entry of each that was not there.
+fn make_durable(storage: &dyn Storage, directory: &Path) -> Result<()> {
+    let mut missing = Vec::new();
+    for ancestor in directory.ancestors() {
+        if ancestor.as_os_str().is_empty() || storage.exists(ancestor)? {
+            break;
+        }
+        missing.push(ancestor);
+    }
+    storage.create_directory(directory)?;
+    for ancestor in missing {
+        if let Some(parent) = ancestor.parent() {
+            storage.sync_directory(parent)?;
+        }
+    }
+    Ok(())
 }
 
 fn describe(tail: &Tail) -> Option<String> {
@@ -275,9 +297,9 @@ fn open_partition(
     for segment in &entry.segments {
         let path = paths.segment(entry.id, segment.id);
         let segment = Segment::open(storage, &path, &segment.facts, options.read_mode)?;
-        for measurement in segment.measurements()? {
-            for column in segment.columns(&measurement)? {
-                schema.claim(&measurement, &column.field, column.field_type);
+        for measurement in segment.measurements() {
+            for (field, field_type, _) in segment.columns(measurement) {
+                schema.claim(measurement, field, field_type);
             }
         }
         segments.push(Arc::new(segment));

@@ -47,6 +47,18 @@ pub(super) struct Queue {
     last_failure: Option<Failure>,
 }
 
+#[cfg(test)]
+impl Queue {
+    pub(super) fn is_led(&self) -> bool {
+        self.led
+    }
+
+    /// How many have joined the pending group: each holds it, as the queue does.
+    pub(super) fn waiting(&self) -> usize {
+        Arc::strong_count(&self.pending) - 1
+    }
+}
+
 pub(super) enum Role<'log> {
     /// Another led; this is what came of it.
     Waited(Outcome),

@@ -160,7 +160,7 @@ fn chain(storage: &dyn Storage, dir: &Path, epochs: &[Epoch], after: u64) -> Res
             break;
         }
         let missing = |path| Error::Corrupt {
-            what: "chain of log files, of which one is missing,",
+            what: "log file (missing)",
             path,
             offset: 0,
         };

@@ -272,8 +272,11 @@ impl Writer {
 
     /// Takes the oldest closed file out of the list, where `through` covers it.
     pub(super) fn take_covered(&mut self, through: u64) -> Option<ClosedFile> {
-        self.closed
-            .pop_front_if(|file| file.last_sequence <= through)
+        let oldest = self.closed.front()?;
+        if oldest.last_sequence > through {
+            return None;
+        }
+        self.closed.pop_front()
     }
 
     /// Puts a file that could not be removed back.

@@ -62,7 +62,7 @@ fn every_flipped_byte_is_right_data_a_reported_tail_or_a_typed_error() {
                         ..
                     }) => {
                         assert_eq!(&named, path, "{what}");
-                        assert!(offset as usize <= at, "{what}: {offset}");
+                        assert!(offset <= at as u64, "{what}: {offset}");
                     }
                     Err(error) => panic!("{what}: {error}"),
                 }

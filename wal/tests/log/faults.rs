@@ -58,7 +58,7 @@ fn one_failed_operation_anywhere_never_costs_an_acknowledged_frame() {
                 let log = start(&memory, durability, 0).unwrap();
                 let operation = memory.operations() + at;
                 memory.fail_at(operation, fault);
-                let (promises, refused) = run_through(&memory, &log, fault);
+                let (mut promises, refused) = run_through(&memory, &log, fault);
                 if memory.operations() <= operation {
                     break; // the workload has fewer operations
                 }
@@ -68,14 +68,8 @@ fn one_failed_operation_anywhere_never_costs_an_acknowledged_frame() {
                 } else {
                     went_on += 1;
                     let last = commit(&log, b"goes on", CommitSync::Always).unwrap();
-                    let (_, frames) = read(&memory.survivors(DROPPED), promises.covered).unwrap();
-                    assert_eq!(
-                        frames.last().unwrap(),
-                        &(last, b"goes on".to_vec()),
-                        "{what:?}"
-                    );
+                    promises.committed(last, b"goes on");
                     assert!(refused <= 2, "one fault refuses little: {what:?}");
-                    continue;
                 }
                 promises.check(&memory.survivors(DROPPED), promises.durable, &what);
                 promises.check(&memory.killed(), promises.written, &what);

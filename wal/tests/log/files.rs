@@ -57,12 +57,7 @@ fn a_file_that_is_full_rolls_over_and_no_frame_is_split() {
     assert_eq!(stats.disk_bytes, sum);
     assert_eq!((stats.frames, stats.failures), (40, 0));
     let (_, frames) = read(&memory, 0).unwrap();
-    assert!(
-        frames
-            .iter()
-            .map(|(n, bytes)| bytes == &body(*n))
-            .all(|same| same)
-    );
+    assert!(frames.iter().all(|(n, bytes)| bytes == &body(*n)));
     assert_eq!(frames.len(), 40);
 }
 

@@ -54,8 +54,11 @@ pub fn shared(memory: &Memory) -> Arc<dyn Storage> {
     Arc::new(memory.clone())
 }
 
+/// Sequences and bodies.
+pub type Frames = Vec<(u64, Vec<u8>)>;
+
 /// Recovers with every frame's sequence and body.
-pub fn read(memory: &Memory, after: u64) -> Result<(Recovered, Vec<(u64, Vec<u8>)>)> {
+pub fn read(memory: &Memory, after: u64) -> Result<(Recovered, Frames)> {
     let mut frames = Vec::new();
     let recovered = recover(&shared(memory), dir(), after, &mut |frame| {
         frames.push((frame.sequence, frame.body.to_vec()));
@@ -183,6 +186,12 @@ impl Promises {
         if durable {
             self.durable = last;
         }
+    }
+
+    /// Notes a body that was committed, synced, outside of the steps.
+    pub fn committed(&mut self, last: u64, body: &[u8]) {
+        self.send(body.to_vec());
+        self.acknowledge(last, true);
     }
 
     /// One step; an error is the log's.

@@ -1,0 +1,85 @@
+//! A Kubelet's payloads to points, each metric from one of them, always the same.
+//!
+//! | from `/stats/summary` | from `/metrics/cadvisor` |
+//! |---|---|
+//! | network of node and pods | processor, memory, faults, pressure, disk, limits, uptime of node and containers |
+//! | file systems of node, containers and volumes | images |
+//! | system containers, pods' uptime and processes | |
+//!
+//! Where `/metrics/cadvisor` is all there is (before 1.16 in the data we know), it gives network
+//! and file systems too: that is [`cadvisor::Source::Kubelet`](crate::cadvisor::Source::Kubelet).
+
+pub mod pods;
+pub mod summary;
+
+#[cfg(test)]
+mod tests;
+
+use crate::cadvisor::{self, Images, Source};
+use crate::names::{Mapped, Place};
+use crate::prometheus;
+use plimsoll_engine::Timestamp;
+use serde::{Deserialize, Deserializer};
+
+pub use self::pods::PodList;
+pub use self::summary::Summary;
+
+/// What one Kubelet answered; nothing where it did not.
+#[derive(Debug, Clone, Copy)]
+pub struct Payloads<'a> {
+    /// `/stats/summary`.
+    pub summary: Option<&'a Summary<'a>>,
+    /// `/metrics/cadvisor`.
+    pub cadvisor: Option<&'a str>,
+    /// `/pods`: which pods share the node's network, and what containers ask for.
+    pub pods: Option<&'a PodList<'a>>,
+}
+
+/// How to map a Kubelet's payloads.
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    /// The node.
+    pub place: &'a Place,
+    /// Labels of containers that become tags.
+    pub label_tags: &'a [String],
+    /// The time of values that have none.
+    pub now: Timestamp,
+}
+
+/// Maps what a Kubelet answered, and says how much of `/metrics/cadvisor` did not parse.
+///
+/// `images` is kept by the caller from scrape to scrape.
+pub fn map(
+    payloads: Payloads<'_>,
+    options: Options<'_>,
+    images: &mut Images,
+) -> (Mapped, prometheus::Parsed) {
+    let (mut mapped, parsed) = match payloads.cadvisor {
+        Some(text) => {
+            let options = cadvisor::Options {
+                source: Source::KubeletBesideSummary,
+                place: options.place,
+                label_tags: options.label_tags,
+                now: options.now,
+            };
+            cadvisor::map(text, options, images)
+        }
+        None => Default::default(),
+    };
+    if let Some(summary) = payloads.summary {
+        summary::map(summary, payloads.pods, options, images, &mut mapped);
+    }
+    if let Some(pods) = payloads.pods {
+        pods::map(pods, options, images, &mut mapped);
+    }
+    (mapped, parsed)
+}
+
+/// Go writes an empty list as `null` here and there.
+fn null_is_none<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}

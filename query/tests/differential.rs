@@ -1,0 +1,203 @@
+//! The same points and queries, here and in a real influxd: the answers must be the same bytes.
+//!
+//! Where an answer differs on purpose the query stands in `DEVIATIONS` with the reason. Two kinds
+//! of difference are counted and let through: the last digits of floats, which InfluxDB adds up
+//! shard by shard, and the order of rows of one time in several series, which is the order of the
+//! series here and that of a heap there.
+
+#[path = "differential/data.rs"]
+mod data;
+#[path = "differential/generate.rs"]
+mod generate;
+#[path = "differential/influxd.rs"]
+mod influxd;
+#[path = "differential/queries.rs"]
+mod queries;
+
+use std::fmt::Write;
+
+use plimsoll_engine::{Engine, Timestamp};
+use plimsoll_query::json::{Epoch, write_series, write_string};
+use plimsoll_query::{Cancel, Collect, Context, Limits};
+
+use influxd::Influxd;
+
+/// What our side answers, as the server prints it.
+fn ours(engine: &Engine, epoch: &str, query: &str) -> String {
+    let statements = match plimsoll_query::parse(query, &Default::default()) {
+        Ok(statements) => statements,
+        Err(error) => {
+            let mut out = b"{\"error\":".to_vec();
+            write_string(&format!("error parsing query: {error}"), &mut out);
+            return String::from_utf8(out).unwrap() + "}\n";
+        }
+    };
+    let snapshot = engine.snapshot();
+    let limits = Limits::default();
+    let cancel = Cancel::default();
+    let context = Context {
+        snapshot: &snapshot,
+        database: "d",
+        policy: "",
+        now: Timestamp(data::START + data::DAY),
+        limits: &limits,
+        cancel: &cancel,
+        chunk_size: None,
+    };
+    let mut out = b"{\"results\":[".to_vec();
+    for (number, statement) in statements.iter().enumerate() {
+        if number > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(format!("{{\"statement_id\":{number}").as_bytes());
+        let mut sink = Collect::default();
+        let result = plimsoll_query::execute(statement, &context, &mut sink);
+        for (index, series) in sink.series.iter().enumerate() {
+            out.extend_from_slice(if index == 0 { b",\"series\":[" } else { b"," });
+            write_series(series, Epoch::parse(epoch), &mut out);
+        }
+        if !sink.series.is_empty() {
+            out.push(b']');
+        }
+        if let Err(error) = result {
+            out.extend_from_slice(b",\"error\":");
+            write_string(&error.to_string(), &mut out);
+        }
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"]}\n");
+    String::from_utf8(out).unwrap()
+}
+
+/// How two answers compare.
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    Same,
+    LastDigits,
+    OrderOfTies,
+    Different,
+}
+
+fn compare(ours: &str, theirs: &str) -> Verdict {
+    if ours == theirs {
+        return Verdict::Same;
+    }
+    let (Ok(mut ours), Ok(mut theirs)) = (serde_json::from_str(ours), serde_json::from_str(theirs))
+    else {
+        return Verdict::Different;
+    };
+    if is_close(&ours, &theirs) {
+        return Verdict::LastDigits;
+    }
+    sort_ties(&mut ours);
+    sort_ties(&mut theirs);
+    if is_close(&ours, &theirs) {
+        Verdict::OrderOfTies
+    } else {
+        Verdict::Different
+    }
+}
+
+/// Sorts rows of one time by their text.
+fn sort_ties(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(members) => {
+            for (key, member) in members.iter_mut() {
+                match member.as_array_mut() {
+                    Some(rows) if key == "values" => {
+                        rows.sort_by_cached_key(|row| (row[0].to_string(), row.to_string()));
+                    }
+                    _ => sort_ties(member),
+                }
+            }
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(sort_ties),
+        _ => {}
+    }
+}
+
+/// Whether two values differ at most in the last digits of floats.
+fn is_close(a: &serde_json::Value, b: &serde_json::Value) -> bool {
+    use serde_json::Value::{Array, Number, Object};
+    match (a, b) {
+        (Number(a), Number(b)) => match (a.as_f64(), b.as_f64()) {
+            (Some(x), Some(y)) if a.is_f64() || b.is_f64() => {
+                (x - y).abs() <= 1e-9 * x.abs().max(y.abs()).max(1e-9)
+            }
+            _ => a == b,
+        },
+        (Array(a), Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_close(a, b)),
+        (Object(a), Object(b)) => {
+            a.len() == b.len()
+                && a.iter()
+                    .zip(b)
+                    .all(|((k, a), (l, b))| k == l && is_close(a, b))
+        }
+        _ => a == b,
+    }
+}
+
+fn check(
+    engine: &Engine,
+    influxd: &Influxd,
+    queries: &[String],
+    report: &mut String,
+) -> (usize, usize) {
+    let (mut last_digits, mut ties) = (0, 0);
+    for (number, query) in queries.iter().enumerate() {
+        let epoch = ["ns", "", "ms"][number % 3];
+        let theirs = influxd.query("d", epoch, query);
+        let ours = ours(engine, epoch, query);
+        let reason = queries::DEVIATIONS
+            .iter()
+            .find(|(deviating, _)| deviating == query);
+        match (compare(&ours, &theirs), reason) {
+            (Verdict::Same, None) => {}
+            (Verdict::LastDigits, None) => last_digits += 1,
+            (Verdict::OrderOfTies, None) => ties += 1,
+            (Verdict::Different, Some(_)) => {}
+            (Verdict::Different, None) => writeln!(
+                report,
+                "{query}\n  ours   {}\n  theirs {}",
+                ours.trim_end(),
+                theirs.trim_end()
+            )
+            .unwrap(),
+            (_, Some((_, reason))) => {
+                writeln!(report, "{query}\n  is the same, yet listed: {reason}").unwrap();
+            }
+        }
+    }
+    (last_digits, ties)
+}
+
+#[test]
+fn answers_are_those_of_a_real_influxd() {
+    let Some(influxd) = Influxd::start() else {
+        println!("SKIPPED differential influxd is not installed");
+        return;
+    };
+    influxd.query("", "ns", "CREATE DATABASE d");
+    influxd.query(
+        "",
+        "ns",
+        "CREATE RETENTION POLICY other ON d DURATION INF REPLICATION 1",
+    );
+    influxd.write("d", "", &data::lines(&data::points()));
+    influxd.write("d", "other", &data::lines(&data::other_policy()));
+    let engine = data::engine();
+
+    let mut report = String::new();
+    let written: Vec<String> = queries::QUERIES.iter().map(ToString::to_string).collect();
+    let by_hand = check(&engine, &influxd, &written, &mut report);
+    let seed = 20_240_330;
+    let generated = generate::queries(seed, 400);
+    let at_random = check(&engine, &influxd, &generated, &mut report);
+    println!(
+        "{} queries, seed {seed}; {} differ in the last digits, {} in the order of ties",
+        written.len() + generated.len(),
+        by_hand.0 + at_random.0,
+        by_hand.1 + at_random.1
+    );
+    assert!(report.is_empty(), "these differ:\n{report}");
+}
