@@ -318,6 +318,8 @@ pub enum ShowWildcard {
     None,
     /// `ON db.*`
     Policies,
+    /// `ON *`, and `ON *.rp` with the policy beside it: parsed, but refused.
+    Databases,
     /// `ON *.*`
     Everything,
 }
@@ -399,10 +401,8 @@ pub struct SortField {
 /// fill().
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub enum Fill {
-    /// Nothing was written: as `Null`; count() fills with 0.
+    /// fill(null), or nothing: count() fills with 0, all else with null.
     #[default]
-    Default,
-    /// fill(null).
     Null,
     /// fill(none).
     None,

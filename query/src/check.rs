@@ -12,7 +12,7 @@ use plimsoll_engine::Timestamp;
 
 use crate::ast::{Call, Expr, Field, Fill, Operator, Reference, Select, Source};
 use crate::condition::{self, ConditionError};
-use crate::math;
+use crate::functions::math::Math;
 use crate::reduce::{Calls, Reducer, is_literal};
 
 pub use dimension::group_by_interval;
@@ -360,7 +360,7 @@ fn check_condition(expr: &Expr) -> Result {
         }
         Expr::Paren(inner) => check_condition(inner),
         Expr::Call(call) => {
-            let Some(expected) = math::arity(&call.name) else {
+            let Some(expected) = Math::named(&call.name).map(Math::arity) else {
                 return Err(CheckError::rule(format!(
                     "invalid function call in condition: {call}"
                 )));

@@ -56,6 +56,9 @@ pub fn execute(
     sink: &mut dyn Sink,
 ) -> Result<Outcome> {
     context.cancel.check()?;
+    if !matches!(statement, Statement::Select(_)) {
+        check::check_statement(statement, context.now)?;
+    }
     if let Some(change) = catalog_change(statement) {
         return Ok(Outcome::Effect(Effect::Catalog(change)));
     }

@@ -10,7 +10,6 @@ pub mod exec;
 mod functions;
 pub mod json;
 mod lexer;
-mod math;
 pub mod parser;
 mod plan;
 mod print;

@@ -168,8 +168,9 @@ impl<'a> Parser<'a> {
         };
         if lexeme.token == Token::BoundParameter
             && let Some(value) = self.params.value(&lexeme.text[1..])
+            && let Some(written) = value.lexeme()
         {
-            (lexeme.token, lexeme.text) = value.lexeme();
+            (lexeme.token, lexeme.text) = written;
         }
         lexeme
     }
@@ -191,8 +192,8 @@ impl<'a> Parser<'a> {
     }
 
     /// The character behind the last token that was read, given back or not.
-    fn peek_character(&self) -> char {
-        self.lexer.peek()
+    fn peek_character(&mut self) -> char {
+        self.lexer.look_ahead()
     }
 
     /// Reads `keyword` if it is next; answers whether.

@@ -315,9 +315,9 @@ fn own_interval(
 
 fn filling(fill: Fill, is_inner: bool) -> Option<Filling> {
     match fill {
-        Fill::Default | Fill::Null if is_inner => None,
+        Fill::Null if is_inner => None,
         Fill::None => None,
-        Fill::Default | Fill::Null => Some(Filling::Null),
+        Fill::Null => Some(Filling::Null),
         Fill::Previous => Some(Filling::Previous),
         Fill::Linear => Some(Filling::Linear),
         Fill::Number(FillNumber::Integer(value)) => Some(Filling::Integer(value)),
@@ -329,6 +329,6 @@ fn blank(fill: Fill) -> Blank {
     match fill {
         Fill::Previous => Blank::Previous,
         Fill::Number(number) => Blank::Number(number),
-        Fill::Default | Fill::Null | Fill::None | Fill::Linear => Blank::Null,
+        Fill::Null | Fill::None | Fill::Linear => Blank::Null,
     }
 }

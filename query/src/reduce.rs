@@ -8,7 +8,9 @@ use plimsoll_engine::Timestamp;
 
 use crate::ast::{Call, Expr, Operator};
 use crate::condition::{looks_like_time, parse_time};
-use crate::math;
+use crate::functions::Number;
+use crate::functions::math::Math;
+use crate::rows::Cell;
 
 /// Which calls are evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +57,7 @@ impl Reducer<'_> {
         let arguments: Vec<Expr> = call.arguments.iter().map(|a| self.inner(a)).collect();
         let value = match self.calls {
             Calls::Now(now) if call.name == "now" && arguments.is_empty() => Some(Expr::Time(now)),
-            Calls::Math if arguments.iter().all(is_literal) => {
-                math::evaluate(&call.name, &arguments)
-            }
+            Calls::Math if arguments.iter().all(is_literal) => evaluate(&call.name, &arguments),
             _ => None,
         };
         value.unwrap_or_else(|| {
@@ -124,9 +124,7 @@ impl Reducer<'_> {
             },
             (Unsigned(a), Unsigned(b)) => unsigned(op, *a, *b),
             (Integer(_) | Unsigned(_) | Number(_), Number(_))
-            | (Number(_), Integer(_) | Unsigned(_)) => {
-                numbers(op, math::float(left)?, math::float(right)?)
-            }
+            | (Number(_), Integer(_) | Unsigned(_)) => numbers(op, float(left)?, float(right)?),
             (Time(time), Duration(ns) | Integer(ns)) => match op {
                 Operator::Add => Some(Time(moved(*time, *ns))),
                 Operator::Subtract => Some(Time(moved(*time, ns.wrapping_neg()))),
@@ -189,6 +187,37 @@ pub(crate) fn is_literal(expr: &Expr) -> bool {
     }
 }
 
+/// The value of a function of single numbers, [`Expr::Nil`] where one is no number; none where `name`
+/// is no function of so many.
+fn evaluate(name: &str, arguments: &[Expr]) -> Option<Expr> {
+    let math = Math::named(name).filter(|math| math.arity() == arguments.len())?;
+    let cells: Vec<Cell> = arguments
+        .iter()
+        .map(|argument| match argument {
+            Expr::Number(number) => Cell::Float(*number),
+            Expr::Integer(number) => Cell::Integer(*number),
+            Expr::Unsigned(number) => Cell::Unsigned(*number),
+            _ => Cell::Null,
+        })
+        .collect();
+    Some(match math.call(&cells) {
+        Cell::Float(number) => Expr::Number(number),
+        Cell::Integer(number) => Expr::Integer(number),
+        Cell::Unsigned(number) => Expr::Unsigned(number),
+        _ => Expr::Nil,
+    })
+}
+
+/// A number as a float.
+fn float(expr: &Expr) -> Option<f64> {
+    match expr {
+        Expr::Number(number) => Some(*number),
+        Expr::Integer(number) => Some(number.float()),
+        Expr::Unsigned(number) => Some(number.float()),
+        _ => None,
+    }
+}
+
 fn is_equality(op: Operator) -> bool {
     matches!(op, Operator::Equal | Operator::NotEqual)
 }
@@ -233,7 +262,7 @@ fn integers(op: Operator, a: i64, b: i64) -> Option<Expr> {
         Operator::Add => Expr::Integer(a.wrapping_add(b)),
         Operator::Subtract => Expr::Integer(a.wrapping_sub(b)),
         Operator::Multiply => Expr::Integer(a.wrapping_mul(b)),
-        Operator::Divide => return numbers(op, math::from_integer(a), math::from_integer(b)),
+        Operator::Divide => return numbers(op, a.float(), b.float()),
         Operator::Modulo if b == 0 => Expr::Integer(0),
         Operator::Modulo => Expr::Integer(a.wrapping_rem(b)),
         Operator::BitAnd => Expr::Integer(a & b),
@@ -296,7 +325,7 @@ mod tests {
         for (text, expected) in [
             ("1 + 2 * 3", "7"),
             ("1 / 2", "0.5"),
-            ("1 / 0", "0.000"),
+            ("1 / 0", "0.0"),
             ("7 % 0", "0"),
             ("5 & 4 | 3 ^ 1", "6"),
             ("9223372036854775807 + 1", "-9223372036854775808"),
@@ -349,8 +378,8 @@ mod tests {
         }
         for (text, expected) in [
             ("abs(-3)", "3"),
-            ("sqrt(16) + a", "4.000 + a"),
-            ("pow(2, 10)", "1024.000"),
+            ("sqrt(16) + a", "4.0 + a"),
+            ("pow(2, 10)", "1024.0"),
             ("abs(a)", "abs(a)"),
             ("abs('x')", "nil"),
             ("abs(1, 2)", "abs(1, 2)"),

@@ -5,20 +5,19 @@
 
 use std::fmt;
 
-/// Why a regular expression does not compile, in one line.
+use regex_syntax::ast::{Ast, RepetitionKind, RepetitionRange};
+
+/// Why a regular expression does not compile, in one line and in Go's words where it has some.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegexError {
-    pattern: String,
     reason: String,
+    /// The part that is wrong.
+    part: String,
 }
 
 impl fmt::Display for RegexError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "error parsing regexp: {}: `{}`",
-            self.reason, self.pattern
-        )
+        write!(f, "error parsing regexp: {}: `{}`", self.reason, self.part)
     }
 }
 
@@ -32,21 +31,109 @@ pub const REGEX_BYTES_MAX: usize = 10 << 20;
 /// # Errors
 /// [`RegexError`] where Go would refuse it too, or where it is over [`REGEX_BYTES_MAX`].
 pub fn compile(go: &str) -> Result<regex::Regex, RegexError> {
-    regex::RegexBuilder::new(&translate(go))
+    let rust = translate(go);
+    let ast = regex_syntax::ast::parse::Parser::new()
+        .parse(&rust)
+        .map_err(|error| syntax_error(go, &rust, &error))?;
+    regex_syntax::ast::visit(&ast, Repetitions { rust: &rust })?;
+    regex::RegexBuilder::new(&rust)
         .size_limit(REGEX_BYTES_MAX)
         .build()
-        .map_err(|error| {
-            let text = error.to_string();
-            let reason = text
-                .lines()
-                .last()
-                .unwrap_or("invalid")
-                .trim_start_matches("error: ");
-            RegexError {
-                pattern: go.to_owned(),
-                reason: reason.to_owned(),
-            }
+        .map_err(|error| RegexError {
+            reason: match error {
+                regex::Error::CompiledTooBig(_) => "expression too large".to_owned(),
+                other => {
+                    let text = other.to_string();
+                    let last = text.lines().last().unwrap_or("invalid");
+                    last.trim_start_matches("error: ").to_owned()
+                }
+            },
+            part: go.to_owned(),
         })
+}
+
+/// The most that `{n}` may say, in Go.
+const REPEAT_MAX: u32 = 1_000;
+
+/// Looks for repetitions that Rust takes and Go does not.
+struct Repetitions<'a> {
+    rust: &'a str,
+}
+
+impl Repetitions<'_> {
+    fn error(&self, reason: &str, start: usize, end: usize) -> RegexError {
+        RegexError {
+            reason: reason.to_owned(),
+            part: self.rust.get(start..end).unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+impl regex_syntax::ast::Visitor for Repetitions<'_> {
+    type Output = ();
+    type Err = RegexError;
+
+    fn finish(self) -> Result<(), RegexError> {
+        Ok(())
+    }
+
+    fn visit_post(&mut self, ast: &Ast) -> Result<(), RegexError> {
+        let Ast::Repetition(outer) = ast else {
+            return Ok(());
+        };
+        let span = outer.op.span;
+        if let Ast::Repetition(inner) = &*outer.ast {
+            let start = inner.op.span.start.offset;
+            let reason = "invalid nested repetition operator";
+            return Err(self.error(reason, start, span.end.offset));
+        }
+        let most = match &outer.op.kind {
+            RepetitionKind::Range(RepetitionRange::Exactly(n) | RepetitionRange::AtLeast(n)) => *n,
+            RepetitionKind::Range(RepetitionRange::Bounded(_, n)) => *n,
+            _ => 0,
+        };
+        if most > REPEAT_MAX {
+            let reason = "invalid repeat count";
+            return Err(self.error(reason, span.start.offset, span.end.offset));
+        }
+        Ok(())
+    }
+}
+
+/// Go's text for what is wrong with the syntax.
+fn syntax_error(go: &str, rust: &str, error: &regex_syntax::ast::Error) -> RegexError {
+    use regex_syntax::ast::ErrorKind;
+    let (start, end) = (error.span().start.offset, error.span().end.offset);
+    let part = rust.get(start..end).unwrap_or_default();
+    let (reason, part) = match error.kind() {
+        ErrorKind::GroupUnclosed => ("missing closing )", go),
+        ErrorKind::GroupUnopened => ("unexpected )", go),
+        ErrorKind::ClassUnclosed => ("missing closing ]", rust.get(start..).unwrap_or_default()),
+        ErrorKind::ClassRangeInvalid => ("invalid character class range", part),
+        ErrorKind::EscapeUnexpectedEof => ("trailing backslash at end of expression", ""),
+        ErrorKind::EscapeUnrecognized | ErrorKind::UnsupportedBackreference => {
+            ("invalid escape sequence", part)
+        }
+        ErrorKind::UnsupportedLookAround => ("invalid or unsupported Perl syntax", part),
+        ErrorKind::RepetitionMissing => {
+            let operator = rust.get(start..).and_then(|rest| rest.get(..1));
+            (
+                "missing argument to repetition operator",
+                operator.unwrap_or_default(),
+            )
+        }
+        ErrorKind::RepetitionCountInvalid => ("invalid repeat count", part),
+        kind => {
+            return RegexError {
+                reason: kind.to_string(),
+                part: go.to_owned(),
+            };
+        }
+    };
+    RegexError {
+        reason: reason.to_owned(),
+        part: part.to_owned(),
+    }
 }
 
 /// Go's syntax in Rust's.
@@ -159,6 +246,8 @@ fn escape(rest: &[char], in_class: bool, out: &mut String) -> usize {
         '0'..='7' if rest.get(2).is_some_and(|c| ('0'..='7').contains(c)) || *next == '0' => {
             return octal(rest, out);
         }
+        // Go lets any punctuation be escaped; \< and \> mean something else in Rust.
+        '<' | '>' | ' ' => next.to_string(),
         other => {
             out.push('\\');
             out.push(*other);
@@ -320,6 +409,8 @@ mod tests {
             (r"\.", ".", true),
             (r"\x{41}", "A", true),
             (r"\pL", "é", true),
+            (r"\<a\>\ \_\%", "<a> _%", true),
+            (r"[\<]", "<", true),
             (r"a\{b}", "a{b}", true),
         ] {
             let regex = compile(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
@@ -328,12 +419,30 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_pattern_is_refused_in_one_line() {
-        for pattern in ["(", "[a", "*", "a**b(", r"\8"] {
+    fn a_bad_pattern_is_refused_in_gos_words() {
+        for (pattern, message) in [
+            ("a(b", "missing closing ): `a(b`"),
+            ("a)b", "unexpected ): `a)b`"),
+            ("x[a", "missing closing ]: `[a`"),
+            ("[z-a]", "invalid character class range: `z-a`"),
+            ("*a", "missing argument to repetition operator: `*`"),
+            ("a|+", "missing argument to repetition operator: `+`"),
+            (r"\8", r"invalid escape sequence: `\8`"),
+            ("a(?=b)", "invalid or unsupported Perl syntax: `(?=`"),
+            ("a\\", "trailing backslash at end of expression: ``"),
+            ("a**", "invalid nested repetition operator: `**`"),
+            ("a{2}*?", "invalid nested repetition operator: `{2}*?`"),
+            ("a{1001}", "invalid repeat count: `{1001}`"),
+            ("a{2,1}", "invalid repeat count: `{2,1}`"),
+            ("(?:a{999}){999}", "expression too large: `(?:a{999}){999}`"),
+        ] {
             let Err(error) = compile(pattern) else {
                 panic!("{pattern} compiled")
             };
-            assert!(!error.to_string().contains('\n'));
+            assert_eq!(
+                error.to_string(),
+                format!("error parsing regexp: {message}")
+            );
         }
     }
 

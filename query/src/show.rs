@@ -88,6 +88,7 @@ fn places(show: &Show, context: &Context<'_>) -> Result<Vec<(String, Vec<String>
     };
     match show.wildcard {
         ShowWildcard::Everything => Ok(catalog.databases.values().flat_map(each_policy).collect()),
+        ShowWildcard::Databases => Ok(Vec::new()),
         ShowWildcard::Policies => {
             let database = catalog.database(names::database(show, context)?)?;
             Ok(each_policy(database))

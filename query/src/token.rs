@@ -39,7 +39,7 @@ impl Token {
             Self::Illegal => "ILLEGAL",
             Self::Eof => "EOF",
             Self::Space => "WS",
-            Self::Comment => "COMMENT",
+            Self::Comment => "",
             Self::Identifier => "IDENT",
             Self::BoundParameter => "BOUNDPARAM",
             Self::Number => "NUMBER",

@@ -1,7 +1,7 @@
 //! Calls: how many arguments, of what kind, and what may nest in what.
 
 use crate::ast::{Call, Expr};
-use crate::math;
+use crate::functions::math::Math;
 use crate::parser::format_duration;
 use crate::reduce::is_literal;
 
@@ -29,7 +29,7 @@ fn count(call: &Call, least: usize, most: usize) -> Result {
 
 impl Column<'_> {
     pub(super) fn call(&mut self, call: &Call) -> Result {
-        if let Some(expected) = math::arity(&call.name) {
+        if let Some(expected) = Math::named(&call.name).map(Math::arity) {
             count(call, expected, expected)?;
             let mut arguments = call.arguments.iter().filter(|a| !is_literal(a));
             return arguments.try_for_each(|argument| self.expression(argument));

@@ -2,7 +2,7 @@
 
 use plimsoll_engine::Timestamp;
 
-use crate::ast::{Cardinality, Expr, Operator, Statement};
+use crate::ast::{Cardinality, Expr, Operator, ShowWildcard, Statement};
 
 use super::{CheckError, Result, check};
 
@@ -20,6 +20,13 @@ pub fn check_statement(statement: &Statement, now: Timestamp) -> Result {
         }
         Statement::ShowMeasurements(show) if has_time(show.condition.as_ref()) => {
             "SHOW MEASUREMENTS"
+        }
+        Statement::ShowMeasurements(show) if show.wildcard == ShowWildcard::Databases => {
+            let policy = if show.policy.is_some() { ".rp" } else { "" };
+            return Err(CheckError::rule(format!(
+                "query 'SHOW MEASUREMENTS ON *{policy}' not supported. use 'ON *.*' or specify a \
+                 database"
+            )));
         }
         Statement::DropSeries { condition, .. } if has_time(condition.as_ref()) => "DROP SERIES",
         Statement::ShowCardinality { of, show, .. } if has_time(show.condition.as_ref()) => {

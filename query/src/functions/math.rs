@@ -70,6 +70,14 @@ impl Math {
         })
     }
 
+    /// How many arguments it takes.
+    pub(crate) fn arity(self) -> usize {
+        match self {
+            Self::Atan2 | Self::Log | Self::Pow => 2,
+            _ => 1,
+        }
+    }
+
     /// Whether an integer stays an integer.
     pub(crate) fn keeps_type(self) -> bool {
         matches!(self, Self::Abs | Self::Floor | Self::Ceil | Self::Round)

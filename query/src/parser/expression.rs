@@ -3,7 +3,7 @@
 use crate::ast::{Call, Cast, Expr, Operator, Reference, Regex, WildcardKind};
 use crate::token::{Keyword, Token};
 
-use super::{DEPTH_MAX, OPERATORS_MAX, ParseError, Parser, Result, parse_duration};
+use super::{DEPTH_MAX, OPERATORS_MAX, Parameter, ParseError, Parser, Result, parse_duration};
 
 impl Parser<'_> {
     /// An expression, operators by precedence, equal ones from the left.
@@ -113,9 +113,8 @@ impl Parser<'_> {
         if name.is_empty() {
             return ParseError::message("empty bound parameter");
         }
-        // A parameter that is there but not usable says why in place of its name.
-        if name.contains(' ') {
-            return ParseError::message(name);
+        if let Some(Parameter::Error(reason)) = self.params.value(name) {
+            return ParseError::message(reason);
         }
         ParseError::message(format!("missing parameter: {name}"))
     }

@@ -34,9 +34,9 @@ impl Parameter {
         Self::Duration(format_duration(ns))
     }
 
-    /// As if it had been written in the query.
-    pub(crate) fn lexeme(&self) -> (Token, String) {
-        match self {
+    /// As if it had been written in the query; none where it is not usable.
+    pub(crate) fn lexeme(&self) -> Option<(Token, String)> {
+        Some(match self {
             Self::Identifier(text) => (Token::Identifier, text.clone()),
             Self::String(text) => (Token::String, text.clone()),
             Self::Regex(text) => (Token::Regex, text.clone()),
@@ -45,8 +45,8 @@ impl Parameter {
             Self::Boolean(true) => (Token::True, String::new()),
             Self::Boolean(false) => (Token::False, String::new()),
             Self::Duration(text) => (Token::Duration, text.clone()),
-            Self::Error(text) => (Token::BoundParameter, format!("${text}")),
-        }
+            Self::Error(_) => return None,
+        })
     }
 }
 

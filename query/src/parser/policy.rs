@@ -58,6 +58,11 @@ impl Parser<'_> {
         self.duration()
     }
 
+    /// A shard duration or limit where a policy is made: 0 asks for the default, as nothing does.
+    fn positive(ns: i64) -> Option<i64> {
+        (ns != 0).then_some(ns)
+    }
+
     /// What stands behind CREATE DATABASE.
     pub(super) fn create_database(&mut self) -> Result<Statement> {
         let name = self.identifier()?;
@@ -90,13 +95,13 @@ impl Parser<'_> {
         }
         if self.accept(Keyword::Shard) {
             self.expect(Keyword::Duration)?;
-            terms.shard_duration = Some(self.duration()?);
+            terms.shard_duration = Self::positive(self.duration()?);
         }
         if self.accept(Keyword::Future) {
-            terms.future_limit = Some(self.write_limit()?);
+            terms.future_limit = Self::positive(self.write_limit()?);
         }
         if self.accept(Keyword::Past) {
-            terms.past_limit = Some(self.write_limit()?);
+            terms.past_limit = Self::positive(self.write_limit()?);
         }
         if self.accept(Keyword::Name) {
             terms.name = Some(self.identifier()?);
@@ -121,14 +126,14 @@ impl Parser<'_> {
         terms.replication = Some(self.replication()?);
         if self.accept(Keyword::Shard) {
             self.expect(Keyword::Duration)?;
-            terms.shard_duration = Some(self.finite_duration()?);
+            terms.shard_duration = Self::positive(self.finite_duration()?);
         }
         let default = self.accept(Keyword::Default);
         if self.accept(Keyword::Future) {
-            terms.future_limit = Some(self.write_limit()?);
+            terms.future_limit = Self::positive(self.write_limit()?);
         }
         if self.accept(Keyword::Past) {
-            terms.past_limit = Some(self.write_limit()?);
+            terms.past_limit = Self::positive(self.write_limit()?);
         }
         Ok(Statement::CreateRetentionPolicy {
             name,

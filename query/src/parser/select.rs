@@ -201,7 +201,7 @@ impl Parser<'_> {
 
     fn fill(&mut self) -> Result<Fill> {
         if !self.is_next_call("fill") {
-            return Ok(Fill::Default);
+            return Ok(Fill::Null);
         }
         let Expr::Call(call) = self.expression()? else {
             return Err(ParseError::message("fill must be a function call"));

@@ -168,7 +168,8 @@ impl Parser<'_> {
         if self.accept(Keyword::On) {
             let (database, policy) = (self.name_or_star()?, self.dotted_policy()?);
             show.wildcard = match (&database, &policy) {
-                (None, _) => ShowWildcard::Everything,
+                (None, Some(None)) => ShowWildcard::Everything,
+                (None, _) => ShowWildcard::Databases,
                 (Some(_), Some(None)) => ShowWildcard::Policies,
                 _ => ShowWildcard::None,
             };
@@ -178,12 +179,17 @@ impl Parser<'_> {
         if self.accept(Keyword::With) {
             self.expect(Keyword::Measurement)?;
             let next = self.next();
-            show.measurement = Some(match next.token {
-                Token::Operator(Operator::Equal) => MeasurementFilter::Equals(self.measurement()?),
-                Token::Operator(Operator::Matches) => {
-                    MeasurementFilter::Matches(self.measurement()?)
-                }
-                _ => return Err(ParseError::unexpected(&next, &["=", "=~"])),
+            if !matches!(
+                next.token,
+                Token::Operator(Operator::Equal | Operator::Matches)
+            ) {
+                return Err(ParseError::unexpected(&next, &["=", "=~"]));
+            }
+            // What stands behind it decides: `=~ name` and `= /regex/` are taken, too.
+            let measurement = self.measurement()?;
+            show.measurement = Some(match measurement.name {
+                MeasurementName::Regex(_) => MeasurementFilter::Matches(measurement),
+                _ => MeasurementFilter::Equals(measurement),
             });
         }
         show.condition = self.condition()?;

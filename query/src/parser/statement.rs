@@ -335,6 +335,9 @@ impl Parser<'_> {
         let select = Box::new(self.select(Target::Required)?);
         let interval = crate::check::group_by_interval(&select);
         if crate::check::has_call(&select) && !matches!(interval, Ok(Some(ns)) if ns != 0) {
+            // The token before the one that was looked at, and the space between them.
+            self.back();
+            self.back();
             let next = self.next();
             let reason = interval.err();
             let mut expected = vec!["GROUP BY time(...)"];

@@ -75,13 +75,13 @@ impl fmt::Display for Expr {
     }
 }
 
-/// Without an exponent, at least three digits after the point where it is whole, as InfluxDB.
+/// Without an exponent, and with a point, so that it does not come back as an integer.
 fn print_number(number: f64) -> String {
     let text = format!("{number}");
     if text.contains('.') || !number.is_finite() {
         text
     } else {
-        format!("{number:.3}")
+        format!("{text}.0")
     }
 }
 

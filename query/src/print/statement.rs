@@ -79,8 +79,7 @@ impl fmt::Display for Select {
         }
         dimensions(f, &self.dimensions)?;
         match self.fill {
-            Fill::Default => {}
-            Fill::Null => f.write_str(" fill(null)")?,
+            Fill::Null => {}
             Fill::None => f.write_str(" fill(none)")?,
             Fill::Previous => f.write_str(" fill(previous)")?,
             Fill::Linear => f.write_str(" fill(linear)")?,
@@ -130,6 +129,10 @@ impl fmt::Display for Show {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.wildcard, &self.database, &self.policy) {
             (ShowWildcard::Everything, _, _) => f.write_str(" ON *.*")?,
+            (ShowWildcard::Databases, _, None) => f.write_str(" ON *")?,
+            (ShowWildcard::Databases, _, Some(policy)) => {
+                write!(f, " ON *.{}", quote_identifier(policy))?;
+            }
             (ShowWildcard::Policies, Some(database), _) => {
                 write!(f, " ON {}.*", quote_identifier(database))?;
             }
@@ -191,7 +194,7 @@ impl fmt::Display for Privilege {
 
 fn terms(f: &mut fmt::Formatter<'_>, terms: &PolicyTerms, default: bool) -> fmt::Result {
     if let Some(ns) = terms.duration {
-        write!(f, " DURATION {}", infinite(ns))?;
+        write!(f, " DURATION {}", format_duration(ns))?;
     }
     if let Some(copies) = terms.replication {
         write!(f, " REPLICATION {copies}")?;
@@ -203,22 +206,14 @@ fn terms(f: &mut fmt::Formatter<'_>, terms: &PolicyTerms, default: bool) -> fmt:
         f.write_str(" DEFAULT")?;
     }
     if let Some(ns) = terms.future_limit {
-        write!(f, " FUTURE LIMIT {}", infinite(ns))?;
+        write!(f, " FUTURE LIMIT {}", format_duration(ns))?;
     }
     if let Some(ns) = terms.past_limit {
-        write!(f, " PAST LIMIT {}", infinite(ns))?;
+        write!(f, " PAST LIMIT {}", format_duration(ns))?;
     }
     match &terms.name {
         Some(name) => write!(f, " NAME {}", quote_identifier(name)),
         None => Ok(()),
-    }
-}
-
-fn infinite(ns: i64) -> String {
-    if ns == 0 {
-        "INF".to_owned()
-    } else {
-        format_duration(ns)
     }
 }
 
