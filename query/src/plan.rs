@@ -151,9 +151,10 @@ impl Plan {
         }
         let zone = match &select.timezone {
             None => None,
-            Some(name) => Some(TimeZone::get(name).map_err(|_| {
-                Error::invalid(format!("unable to find time zone {name}"))
-            })?),
+            Some(name) => Some(
+                TimeZone::get(name)
+                    .map_err(|_| Error::invalid(format!("unable to find time zone {name}")))?,
+            ),
         };
         let split = split(select.condition.as_ref(), context.now, zone.as_ref())?;
         let own = own_interval(&select.dimensions, context, zone.as_ref())?;
@@ -231,9 +232,14 @@ fn reading_range(
     outer: Option<Outer>,
 ) -> TimeRange {
     let mut range = outer.map_or(own, |outer| own.intersect(&outer.range));
-    let more = interval
-        .every
-        .saturating_mul(select.fields.iter().map(|field| depth(&field.expr)).max().unwrap_or(0));
+    let more = interval.every.saturating_mul(
+        select
+            .fields
+            .iter()
+            .map(|field| depth(&field.expr))
+            .max()
+            .unwrap_or(0),
+    );
     if ascending {
         range.start.0 = range.start.0.saturating_sub(more);
     } else {

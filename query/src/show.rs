@@ -11,9 +11,9 @@ use std::sync::Arc;
 use plimsoll_engine::{Series, TimeRange, View};
 
 use crate::ast::{Expr, KeyFilter, MeasurementFilter, Show, ShowWildcard, Source};
+use crate::exec::Emitter;
 use crate::exec::context::Context;
 use crate::exec::error::{Error, Result};
-use crate::exec::Emitter;
 use crate::plan::{Conditions, Decision, compile_regex, split};
 use crate::rows::{Cell, Rows};
 use names::{Matcher, Scope};
@@ -48,7 +48,11 @@ pub(crate) fn measurements(
             }
         }
         let policy = policies.first().cloned().unwrap_or_default();
-        rows.extend(found.into_iter().map(|name| (name, database.clone(), policy.clone())));
+        rows.extend(
+            found
+                .into_iter()
+                .map(|name| (name, database.clone(), policy.clone())),
+        );
     }
     let rows = cut(rows, show.offset, show.limit);
     if rows.is_empty() {
@@ -96,7 +100,11 @@ fn places(show: &Show, context: &Context<'_>) -> Result<Vec<(String, Vec<String>
 }
 
 /// SHOW TAG KEYS.
-pub(crate) fn tag_keys(show: &Show, context: &Context<'_>, emitter: &mut Emitter<'_>) -> Result<()> {
+pub(crate) fn tag_keys(
+    show: &Show,
+    context: &Context<'_>,
+    emitter: &mut Emitter<'_>,
+) -> Result<()> {
     let filter = show.key.as_ref().map(Keys::of).transpose()?;
     let mut found: BTreeMap<Arc<str>, BTreeSet<Arc<str>>> = BTreeMap::new();
     each_measurement(show, context, Policies::All, |view, name, chosen| {
@@ -254,7 +262,9 @@ fn each_measurement(
 ) -> Result<()> {
     let split = split(show.condition.as_ref(), context.now, None)?;
     for scope in scopes(show, context, policies)? {
-        let view = context.snapshot.view(&scope.database, &scope.policy, split.range)?;
+        let view = context
+            .snapshot
+            .view(&scope.database, &scope.policy, split.range)?;
         for name in view.measurements()? {
             context.cancel.check()?;
             if !scope.matcher.matches(&name) {
@@ -307,7 +317,11 @@ fn scopes(show: &Show, context: &Context<'_>, policies: Policies) -> Result<Vec<
         let there = catalog.database(database)?;
         let all = policies != Policies::Default && (policy.is_empty() || policies == Policies::All);
         let names: Vec<String> = if all {
-            there.policies.iter().map(|policy| policy.name.clone()).collect()
+            there
+                .policies
+                .iter()
+                .map(|policy| policy.name.clone())
+                .collect()
         } else if policy.is_empty() && database == context.database {
             vec![context.policy.to_owned()]
         } else {
@@ -331,7 +345,11 @@ fn scopes(show: &Show, context: &Context<'_>, policies: Policies) -> Result<Vec<
             "" => default,
             named => named,
         };
-        add(database, &measurement.policy, Matcher::of(&measurement.name)?)?;
+        add(
+            database,
+            &measurement.policy,
+            Matcher::of(&measurement.name)?,
+        )?;
     }
     Ok(scopes)
 }

@@ -97,7 +97,10 @@ fn is_close(a: &serde_json::Value, b: &serde_json::Value) -> bool {
         },
         (Array(a), Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_close(a, b)),
         (Object(a), Object(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|((k, a), (l, b))| k == l && is_close(a, b))
+            a.len() == b.len()
+                && a.iter()
+                    .zip(b)
+                    .all(|((k, a), (l, b))| k == l && is_close(a, b))
         }
         _ => a == b,
     }
@@ -138,7 +141,11 @@ fn answers_are_those_of_a_real_influxd() {
         return;
     };
     influxd.query("", "ns", "CREATE DATABASE d");
-    influxd.query("", "ns", "CREATE RETENTION POLICY other ON d DURATION INF REPLICATION 1");
+    influxd.query(
+        "",
+        "ns",
+        "CREATE RETENTION POLICY other ON d DURATION INF REPLICATION 1",
+    );
     influxd.write("d", "", &data::lines(&data::points()));
     influxd.write("d", "other", &data::lines(&data::other_policy()));
     let engine = data::engine();

@@ -89,9 +89,7 @@ impl Member<'_> {
                 range,
             }
             .load(argument, beside, decision)?,
-            Self::Table { derived, table, .. } => {
-                from_table(derived, table, argument, beside)
-            }
+            Self::Table { derived, table, .. } => from_table(derived, table, argument, beside),
         };
         if let Some(block) = &block {
             run.count_points(block.times.len() * (1 + beside.len()))?;

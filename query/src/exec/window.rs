@@ -164,7 +164,10 @@ mod tests {
             let mut seen = Vec::new();
             windows.runs(&times, |start, run| seen.push((start, run)));
             assert_eq!(seen.iter().map(|(_, run)| run.len()).sum::<usize>(), 4);
-            assert!(seen.iter().any(|(start, run)| *start == 0 && run.len() == 2));
+            assert!(
+                seen.iter()
+                    .any(|(start, run)| *start == 0 && run.len() == 2)
+            );
         }
     }
 

@@ -168,7 +168,11 @@ impl Call {
                     })],
                 })?))
             }
-            _ => return Err(Error::invalid(format!("expected field argument in {name}()"))),
+            _ => {
+                return Err(Error::invalid(format!(
+                    "expected field argument in {name}()"
+                )));
+            }
         };
         Ok(Self {
             name: name.to_owned(),

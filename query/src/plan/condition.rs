@@ -201,7 +201,9 @@ impl Compiler<'_> {
             (Operator::Matches | Operator::NotMatches, Expr::Regex(pattern)) => {
                 tag(regex_test(&pattern.0)?)
             }
-            (Operator::Equal | Operator::NotEqual, Expr::Reference(other)) if self.is_tag(other) => {
+            (Operator::Equal | Operator::NotEqual, Expr::Reference(other))
+                if self.is_tag(other) =>
+            {
                 // InfluxDB compares which series have the two tags, not their values.
                 let has = |key: &str| TagPredicate::Tag {
                     key: key.into(),
@@ -311,7 +313,10 @@ fn regex_test(pattern: &str) -> Result<ValueTest> {
 /// The values of `^(a|b)$`, `^(?:a|b)$` or `^a$`, where nothing in it is special.
 fn listed(pattern: &str) -> Option<Vec<Arc<str>>> {
     let inner = pattern.strip_prefix('^')?.strip_suffix('$')?;
-    let inner = match inner.strip_prefix('(').and_then(|inner| inner.strip_suffix(')')) {
+    let inner = match inner
+        .strip_prefix('(')
+        .and_then(|inner| inner.strip_suffix(')'))
+    {
         Some(group) => group.strip_prefix("?:").unwrap_or(group),
         None if inner.contains('|') => return None,
         None => inner,
@@ -348,7 +353,15 @@ mod tests {
             Some(vec!["a".into(), "b.c".into(), "d-e".into()])
         );
         assert_eq!(texts("^a$"), Some(vec!["a".into()]));
-        for pattern in ["^(a|b.c)$", "^a|b$", "a", "^(a)|(b)$", r"^\d$", ".*", r"^a\$"] {
+        for pattern in [
+            "^(a|b.c)$",
+            "^a|b$",
+            "a",
+            "^(a)|(b)$",
+            r"^\d$",
+            ".*",
+            r"^a\$",
+        ] {
             assert_eq!(texts(pattern), None, "{pattern}");
         }
     }

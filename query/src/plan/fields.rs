@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use plimsoll_engine::model::FieldType;
 
+use super::Output;
 use super::call::Call;
 use super::condition::{compile_regex, literal};
 use super::kind::{self, Kind};
 use super::node::Node;
 use super::source::{Source, kind_over};
-use super::Output;
 use crate::ast::{self, Dimension, Expr, Field, Reference, Select, WildcardKind};
 use crate::exec::error::{Error, Result};
 use crate::functions::math::Math;

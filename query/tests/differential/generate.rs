@@ -29,7 +29,11 @@ pub fn queries(seed: u64, count: usize) -> Vec<String> {
 
 fn select(random: &mut Random) -> String {
     let (measurement, numbers, tags) = match random.below(3) {
-        0 => ("cpu", &["usage", "ticks", "rare"][..], &["host", "region"][..]),
+        0 => (
+            "cpu",
+            &["usage", "ticks", "rare"][..],
+            &["host", "region"][..],
+        ),
         1 => ("net", &["rx", "tx"][..], &["host", "\"if\""][..]),
         _ => ("ties", &["v"][..], &["host"][..]),
     };
@@ -112,7 +116,10 @@ fn call(random: &mut Random, field: &str, is_windowed: bool) -> String {
         7 => format!("spread({field})"),
         8 => format!("median({field})"),
         9 => format!("stddev({field})"),
-        10 => format!("percentile({field}, {})", random.one(&["5", "50", "90", "99.5"])),
+        10 => format!(
+            "percentile({field}, {})",
+            random.one(&["5", "50", "90", "99.5"])
+        ),
         11 => format!("count(distinct({field}))"),
         _ => format!("mean({field})"),
     };

@@ -384,9 +384,7 @@ pub const QUERIES: &[&str] = &[
 ];
 
 /// Queries that answer otherwise than influxd 1.6.7, each with the reason.
-pub const DEVIATIONS: &[(&str, &str)] = &[
-    (
-        "SHOW RETENTION POLICIES ON d",
-        "the newest line has futureWriteLimit and pastWriteLimit",
-    ),
-];
+pub const DEVIATIONS: &[(&str, &str)] = &[(
+    "SHOW RETENTION POLICIES ON d",
+    "the newest line has futureWriteLimit and pastWriteLimit",
+)];

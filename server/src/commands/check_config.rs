@@ -1,6 +1,7 @@
 //! `plimsoll check-config`: finds what `serve` would refuse.
 
 use super::print;
+use crate::collect;
 use crate::config::{Config, probe_data, probe_listen, read_secrets};
 use crate::exit::Failure;
 
@@ -14,6 +15,7 @@ pub fn run(config: &Config, warnings: &[String]) -> Result<(), Failure> {
     }
     let found = [
         read_secrets(&config.sources).map(drop),
+        collect::check(&config.sources),
         probe_data(config),
         probe_listen(config.listen),
     ];

@@ -14,11 +14,15 @@ use self::maintenance::Maintenance;
 use super::print;
 use crate::app::{App, DATABASE};
 use crate::clock::SystemClock;
+use crate::collect::{self, Collecting};
 use crate::config::{Config, read_secrets};
 use crate::exit::{Code, Failure};
 use crate::http::{self, Listener};
 use crate::logging;
 use crate::workers::Workers;
+
+/// A query's tree may be as deep as `OPERATORS_MAX`, and is walked by recursion.
+const THREAD_STACK_BYTES: usize = 8 << 20;
 
 /// How long tasks and threads may take to end after the last request.
 const END: Duration = Duration::from_secs(5);
@@ -32,10 +36,12 @@ pub fn run(config: Config, warnings: &[String]) -> Result<(), Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let secrets = read_secrets(&config.sources)?;
+    read_secrets(&config.sources)?;
+    collect::check(&config.sources)?;
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .thread_name("http")
+        .thread_stack_size(THREAD_STACK_BYTES)
         .max_blocking_threads(Workers::threads_max(config.query.concurrent_max))
         .build()
         .map_err(|error| Failure::new(Code::Failed, format!("cannot start threads: {error}")))?;
@@ -60,6 +66,7 @@ async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<()
         return Err(Failure::new(Code::Failed, "cannot take signals"));
     };
     let (maintenance, broken) = Maintenance::start(Arc::clone(app), config.engine.durability);
+    let collecting = Collecting::start(app, &config.sources)?;
     print(&greeting(config, &listener));
     tracing::info!(address = %listener.address, "started");
     let mut ended = Ok(());
@@ -74,6 +81,7 @@ async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<()
         }
     };
     http::serve(listener, http::router(Arc::clone(app)), stop).await;
+    collecting.stop().await;
     maintenance.stop();
     ended
 }
