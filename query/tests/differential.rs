@@ -4,6 +4,7 @@
 //! of difference are counted and let through: the last digits of floats, which InfluxDB adds up
 //! shard by shard, and the order of rows of one time in several series, which is the order of the
 //! series here and that of a heap there.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "differential/data.rs"]
 mod data;

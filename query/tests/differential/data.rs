@@ -33,6 +33,7 @@ fn text(value: &str) -> FieldValue {
 }
 
 /// All points, those of one series in order of time.
+#[expect(clippy::cast_precision_loss, reason = "the numbers are small")]
 pub fn points() -> Vec<Point> {
     let mut points = Vec::new();
     let mut add = |measurement, tags: &[_], time, fields: &[(&'static str, FieldValue)]| {
