@@ -18,7 +18,7 @@ use plimsoll_engine::TimeRange;
 use plimsoll_engine::model::TIME_MAX;
 
 pub(crate) use call::{Call, Function, Input};
-pub(crate) use condition::{Conditions, Decision, compile_regex, compile_row};
+pub(crate) use condition::{Conditions, Decision, compile_regex};
 pub(crate) use kind::Kind;
 pub(crate) use node::{Division, Node};
 pub(crate) use source::{Derived, Source, Stored, kind_in, kind_over};
@@ -215,6 +215,26 @@ impl Plan {
             }
         }
         self.group_by = all;
+    }
+
+    /// What a statement may read of stored series, its subqueries too: its range, and the windows
+    /// before it that its own calls need.
+    pub(crate) fn readable(&self) -> TimeRange {
+        let windows = self
+            .calls
+            .iter()
+            .map(|(call, _)| call.windows_before_at_most());
+        let more = self
+            .interval
+            .every
+            .saturating_mul(windows.max().unwrap_or(0));
+        let mut range = self.range;
+        if self.ascending {
+            range.start.0 = range.start.0.saturating_sub(more);
+        } else {
+            range.end.0 = range.end.0.saturating_add(more);
+        }
+        range.intersect(&TimeRange::ALL)
     }
 
     /// Whether its one call answers points, which other columns may go with.

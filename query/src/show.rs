@@ -35,16 +35,20 @@ pub(crate) fn measurements(
     let split = split(show.condition.as_ref(), context.now, None)?;
     let mut rows: Vec<(Arc<str>, String, String)> = Vec::new();
     for (database, policies) in places {
-        let mut found = BTreeSet::new();
+        let mut views = Vec::with_capacity(policies.len());
+        let mut candidates = BTreeSet::new();
         for policy in &policies {
             let view = context.snapshot.view(&database, policy, split.range)?;
-            for name in view.measurements()? {
-                if wanted.matches(&name)
-                    && !found.contains(&name)
-                    && names::measurement_matches(&view, &name, split.rest.as_ref())?
-                {
-                    found.insert(name);
-                }
+            candidates.extend(view.measurements()?);
+            views.push(view);
+        }
+        let mut found = Vec::new();
+        for name in candidates {
+            context.cancel.check()?;
+            if wanted.matches(&name)
+                && names::measurement_matches(&views, &name, split.rest.as_ref())?
+            {
+                found.push(name);
             }
         }
         let policy = policies.first().cloned().unwrap_or_default();
@@ -89,7 +93,10 @@ fn places(show: &Show, context: &Context<'_>) -> Result<Vec<(String, Vec<String>
             Ok(each_policy(database))
         }
         ShowWildcard::None => {
-            let database = catalog.database(names::database(show, context)?)?;
+            // 1.x lists nothing for a database that is not there.
+            let Ok(database) = catalog.database(names::database(show, context)?) else {
+                return Ok(Vec::new());
+            };
             let policies = match &show.policy {
                 Some(policy) => vec![policy.clone()],
                 None => database.policies.iter().map(|p| p.name.clone()).collect(),
@@ -204,7 +211,7 @@ pub(crate) fn field_keys(
 /// SHOW SERIES.
 pub(crate) fn series(show: &Show, context: &Context<'_>, emitter: &mut Emitter<'_>) -> Result<()> {
     let mut found = BTreeSet::new();
-    each_measurement(show, context, Policies::Default, |view, name, chosen| {
+    each_measurement(show, context, Policies::Named, |view, name, chosen| {
         let all;
         let series = match chosen {
             Chosen::Some(series) => series,

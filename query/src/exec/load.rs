@@ -86,7 +86,7 @@ impl Member<'_> {
             } => Reader {
                 stored,
                 series,
-                range,
+                range: range.intersect(&run.readable),
             }
             .load(argument, beside, decision)?,
             Self::Table { derived, table, .. } => from_table(derived, table, argument, beside),

@@ -24,6 +24,8 @@ use crate::rows::Cell;
 pub(crate) struct Run<'a> {
     /// The data and the limits.
     pub(crate) context: &'a Context<'a>,
+    /// What may be read of stored series at all.
+    pub(crate) readable: TimeRange,
     points: Counter<u64>,
     series: Counter<u64>,
     random: Counter<u64>,
@@ -37,9 +39,10 @@ type Key = (Arc<str>, Vec<Arc<str>>);
 
 impl<'a> Run<'a> {
     /// Starts counting.
-    pub(crate) fn new(context: &'a Context<'a>) -> Self {
+    pub(crate) fn new(context: &'a Context<'a>, readable: TimeRange) -> Self {
         Self {
             context,
+            readable,
             points: Counter::new(0),
             series: Counter::new(0),
             random: Counter::new(context.now.0.unsigned_abs() | 1),

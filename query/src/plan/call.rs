@@ -199,6 +199,21 @@ impl Call {
         }
     }
 
+    /// How many windows before the range InfluxDB lets a statement with this call read.
+    pub(crate) fn windows_before_at_most(&self) -> i64 {
+        let own = match self.function {
+            Function::Transform(Transform::MovingAverage(n)) => {
+                i64::try_from(n).unwrap_or(i64::MAX)
+            }
+            Function::Transform(_) => 1,
+            _ => 0,
+        };
+        own.max(match &self.input {
+            Input::Reference(_) => 0,
+            Input::Call(inner) => inner.windows_before_at_most(),
+        })
+    }
+
     /// How many windows it reads more than the range has.
     pub(crate) fn windows_before(&self) -> i64 {
         let own = match self.function {

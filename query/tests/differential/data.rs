@@ -33,6 +33,7 @@ fn text(value: &str) -> FieldValue {
 }
 
 /// All points, those of one series in order of time.
+#[expect(clippy::cast_precision_loss, reason = "the numbers are small")]
 pub fn points() -> Vec<Point> {
     let mut points = Vec::new();
     let mut add = |measurement, tags: &[_], time, fields: &[(&'static str, FieldValue)]| {
@@ -191,6 +192,11 @@ pub fn other_policy() -> Vec<Point> {
 }
 
 /// Points as line protocol.
+#[allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "only the differential test writes to a real influxd"
+)]
 pub fn lines(points: &[Point]) -> String {
     let escape = |text: &str, special: &[char]| {
         let mut out = String::new();
