@@ -1,1 +1,6 @@
-//! Placeholder head, replaced by the first slice of this crate.
+//! The seeded container fleet that benchmarks and scale tests share.
+//!
+//! Nothing uses this crate; it may use all others.
+
+pub mod fleet;
+pub mod store;

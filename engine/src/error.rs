@@ -37,6 +37,14 @@ pub enum Error {
         /// Where the structure starts.
         offset: u64,
     },
+    /// A frame of the log verifies but holds a record that makes no sense.
+    #[error("frame {sequence} of the log holds an unknown record at byte {offset} of its body")]
+    LogRecord {
+        /// The frame.
+        sequence: u64,
+        /// Where in its body.
+        offset: usize,
+    },
     /// The memory budget is used up: try again after a flush.
     #[error("the head is over its memory budget of {budget_bytes} bytes: try again in a moment")]
     Busy {

@@ -3,11 +3,26 @@
 //! Owns the data model, the log's records, the head, segments, the catalog and retention.
 //! It is synchronous, is given its [`Clock`] and its storage, and knows nothing of HTTP.
 
+pub mod catalog;
 pub mod clock;
+pub mod codec;
+pub mod engine;
 pub mod error;
+mod head;
+mod log;
+mod manifest;
+mod merge;
 pub mod model;
+mod partition;
 pub mod predicate;
+pub mod segment;
+pub mod snapshot;
+mod varint;
 
 pub use clock::Clock;
+pub use engine::{Durability, Engine, EngineStats, OpenReport, Options, Rejected, Written};
 pub use error::{Error, Result};
+pub use manifest::FORMAT;
 pub use model::{Batch, FieldType, FieldValue, TagSet, TimeRange, Timestamp};
+pub use partition::PartitionId;
+pub use snapshot::{Column, Direction, Series, Snapshot, View, Visit};

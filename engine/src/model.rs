@@ -1,7 +1,7 @@
 //! The language that everyone shares: time, tag sets, fields, values, batches.
 
 mod batch;
-mod tags;
+pub(crate) mod tags;
 mod value;
 
 pub use batch::{Batch, Point};

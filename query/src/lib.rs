@@ -1,1 +1,22 @@
-//! Placeholder head, replaced by the first slice of this crate.
+//! Plimsoll's InfluxQL: parser, checker, planner and execution over engine snapshots.
+//!
+//! It answers rows, or an effect that the server applies through the engine.
+//! It is synchronous and is given "now".
+
+pub mod ast;
+pub mod check;
+pub mod condition;
+pub mod exec;
+mod functions;
+pub mod json;
+mod lexer;
+pub mod parser;
+mod plan;
+mod print;
+pub mod regex;
+pub mod rows;
+mod show;
+mod token;
+
+pub use exec::{Cancel, Collect, Context, Effect, Error, Limits, Outcome, Sink, execute};
+pub use parser::{Parameter, Params, ParseError, parse, parse_expression};

@@ -1,1 +1,15 @@
-//! Placeholder head, replaced by the first slice of this crate.
+//! Plimsoll's server: command line, configuration, HTTP, schedules.
+//!
+//! Owns the sockets, the wall clock and the environment, and puts engine, query and ingest
+//! together in [`app`]. Nothing below this crate knows of any of these.
+
+mod app;
+pub mod cli;
+pub mod clock;
+mod collect;
+pub mod commands;
+pub mod config;
+pub mod exit;
+mod http;
+mod logging;
+mod workers;

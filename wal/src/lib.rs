@@ -5,6 +5,8 @@
 //! It never knows what a log record means; that is encoded in `plimsoll_engine`.
 
 pub mod error;
+pub mod frame;
+pub mod log;
 pub mod storage;
 
 pub use error::{Error, Result};

@@ -3,12 +3,19 @@
 //! [`Storage`] names every operation Plimsoll does on a disk. [`disk::Disk`] is the real one,
 //! [`memory::Memory`] keeps files in memory, counts operations, and can cut power at any of them.
 
+pub mod disk;
+mod map;
+pub mod memory;
+
 use std::fmt;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::Result;
+
+pub use disk::Disk;
+pub use memory::Memory;
 
 /// An open file.
 pub trait File: Send + Sync + fmt::Debug {

@@ -88,28 +88,43 @@ pub fn pairs(canonical: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str
     })
 }
 
+/// The pairs of canonical text as they stand there, escaped, in key order.
+pub(crate) fn raw_pairs(canonical: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = canonical;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (key, after) = raw_token(rest, b'=');
+        let (value, after) = raw_token(after, b',');
+        rest = after;
+        Some((key, value))
+    })
+}
+
 /// Splits `text` at the first unescaped `end`, unescaping what stands before it.
 fn token(text: &str, end: u8) -> (Cow<'_, str>, &str) {
+    let (raw, rest) = raw_token(text, end);
+    (unescaped(raw), rest)
+}
+
+/// Splits `text` at the first unescaped `end`.
+fn raw_token(text: &str, end: u8) -> (&str, &str) {
     let bytes = text.as_bytes();
     let mut at = 0;
-    let mut escaped = false;
     while at < bytes.len() && bytes[at] != end {
-        if is_escape(bytes, at) {
-            escaped = true;
-            at += 1;
-        }
-        at += 1;
+        at += 1 + usize::from(is_escape(bytes, at));
     }
-    let raw = &text[..at];
-    let rest = text.get(at + 1..).unwrap_or("");
-    (
-        if escaped {
-            Cow::Owned(unescape(raw))
-        } else {
-            Cow::Borrowed(raw)
-        },
-        rest,
-    )
+    (&text[..at], text.get(at + 1..).unwrap_or(""))
+}
+
+/// A key or value of canonical text, without its escapes.
+pub(crate) fn unescaped(raw: &str) -> Cow<'_, str> {
+    if raw.contains('\\') {
+        Cow::Owned(unescape(raw))
+    } else {
+        Cow::Borrowed(raw)
+    }
 }
 
 /// Whether a `\` at `at` escapes the byte behind it.
@@ -184,7 +199,8 @@ impl TagSetBuilder {
     }
 }
 
-fn escape(raw: &str, out: &mut String) {
+/// Appends a key or value as canonical text holds it.
+pub(crate) fn escape(raw: &str, out: &mut String) {
     for c in raw.chars() {
         if matches!(c, ',' | '=' | ' ') {
             out.push('\\');

@@ -1,0 +1,126 @@
+//! The engine's parts over the seeded fleet: write, scan, flush.
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use plimsoll_benches::fleet::{Fleet, Layout, Shape};
+use plimsoll_benches::store::{DATABASE, Store};
+use plimsoll_engine::model::Values;
+use plimsoll_engine::predicate::TagPredicate;
+use plimsoll_engine::{Batch, Durability, FieldType, TimeRange};
+
+fn scrapes(layout: Layout, count: usize) -> Vec<Batch> {
+    let mut fleet = Fleet::new(Shape {
+        nodes: 5,
+        ..Shape::default()
+    });
+    (0..count).map(|_| fleet.scrape(layout)).collect()
+}
+
+fn values(batches: &[Batch]) -> u64 {
+    batches
+        .iter()
+        .map(|batch| batch.values_count() as u64)
+        .sum()
+}
+
+fn write(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("write");
+    group.sample_size(10);
+    for (name, layout) in [
+        ("heapster", Layout::Heapster),
+        ("telegraf", Layout::Telegraf),
+    ] {
+        let batches = scrapes(layout, 30);
+        group.throughput(Throughput::Elements(values(&batches)));
+        for (durability_name, durability) in
+            [("sync", Durability::Sync), ("none", Durability::None)]
+        {
+            group.bench_function(format!("{name}/{durability_name}"), |bencher| {
+                bencher.iter_batched(
+                    || Store::new(durability),
+                    |store| {
+                        for batch in &batches {
+                            store
+                                .engine
+                                .write(DATABASE, "", batch)
+                                .expect("acknowledged");
+                        }
+                        store
+                    },
+                    BatchSize::PerIteration,
+                );
+            });
+        }
+    }
+    group.finish();
+}
+
+fn filled(count: usize) -> (Store, u64) {
+    let store = Store::new(Durability::None);
+    let batches = scrapes(Layout::Heapster, count);
+    for batch in &batches {
+        store
+            .engine
+            .write(DATABASE, "", batch)
+            .expect("acknowledged");
+    }
+    (store, values(&batches))
+}
+
+fn sum(store: &Store, measurement: &str) -> i64 {
+    let view = store
+        .engine
+        .snapshot()
+        .view(DATABASE, "", TimeRange::ALL)
+        .expect("there");
+    let mut sum = 0_i64;
+    for series in view
+        .series(measurement, &TagPredicate::All)
+        .expect("verifies")
+    {
+        let column = view
+            .column(&series, "value", FieldType::Integer)
+            .expect("verifies");
+        if let Values::Integer(values) = column.values {
+            sum = values
+                .iter()
+                .fold(sum, |sum, value| sum.wrapping_add(*value));
+        }
+    }
+    sum
+}
+
+fn scan(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("scan");
+    let (store, values) = filled(360);
+    group.throughput(Throughput::Elements(values / 15));
+    group.bench_function("head", |bencher| {
+        bencher.iter(|| black_box(sum(&store, "memory/usage_bytes_gauge")));
+    });
+    store.engine.flush().expect("flushes");
+    group.bench_function("segment", |bencher| {
+        bencher.iter(|| black_box(sum(&store, "memory/usage_bytes_gauge")));
+    });
+    group.finish();
+}
+
+fn flush(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("flush");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(filled(60).1));
+    group.bench_function("60 scrapes", |bencher| {
+        bencher.iter_batched(
+            || filled(60).0,
+            |store| {
+                store.engine.flush().expect("flushes");
+                store
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, write, scan, flush);
+criterion_main!(benches);

@@ -1,0 +1,126 @@
+//! Writes the small data directory that is kept for each format, for ever:
+//!
+//! ```sh
+//! cargo run -p plimsoll-engine --example write_format -- engine/tests/data/format-1
+//! ```
+//!
+//! Run it once for a new format, before anything of that format is in use; never over an old one.
+//! `engine/tests/format.rs` says what must be found in it.
+#![expect(clippy::print_stdout, reason = "it tells what it did")]
+
+use std::error::Error;
+use std::sync::Arc;
+
+use plimsoll_engine::catalog::{CatalogChange, DAY_NS, MakeDefault, PolicySpec};
+use plimsoll_engine::clock::ManualClock;
+use plimsoll_engine::{Batch, Engine, FieldValue, Options, TagSet, Timestamp};
+use plimsoll_wal::storage::Disk;
+
+const START: i64 = 1_700_000_000_000_000_000;
+const SECOND: i64 = 1_000_000_000;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let directory = std::env::args()
+        .nth(1)
+        .ok_or("name the directory to write")?;
+    let options = Options {
+        log_file_bytes: 8 << 10,
+        ..Options::new(&directory)
+    };
+    let clock = Arc::new(ManualClock::new(Timestamp(START)));
+    let (engine, _) = Engine::open(Arc::new(Disk), options, clock)?;
+    engine.change(&CatalogChange::CreateDatabase {
+        name: "k8s".to_owned(),
+        policy: None,
+    })?;
+    engine.change(&CatalogChange::CreatePolicy {
+        database: "k8s".to_owned(),
+        policy: PolicySpec {
+            name: Some("a month".to_owned()),
+            retention: Some(30 * DAY_NS),
+            ..PolicySpec::default()
+        },
+        default: MakeDefault::No,
+    })?;
+    // A segment with rows of every type, a late row, an absent value, and two partitions.
+    for step in 0..40 {
+        engine.write("k8s", "", &batch(step)?)?;
+    }
+    engine.write("k8s", "", &late()?)?;
+    engine.flush()?;
+    // And a log behind it.
+    for step in 40..50 {
+        engine.write("k8s", "", &batch(step)?)?;
+    }
+    engine.close()?;
+    println!("{directory} holds format {}", plimsoll_engine::FORMAT);
+    Ok(())
+}
+
+fn batch(step: i64) -> Result<Batch, Box<dyn Error>> {
+    let mut batch = Batch::default();
+    let time = Timestamp(START + step * 10 * SECOND + step % 3);
+    for pod in ["a", "b c"] {
+        let tags = TagSet::from_pairs([("namespace", "default"), ("pod", pod)])?;
+        let value = |v| [("value", FieldValue::Integer(v))];
+        batch.add(
+            "cpu/usage_ns_cumulative",
+            &tags,
+            time,
+            value(step * 1_234_567),
+        );
+        batch.add(
+            "memory/usage_bytes_gauge",
+            &tags,
+            time,
+            value(4096 * (step % 7)),
+        );
+        if step % 4 != 1 {
+            batch.add(
+                "load",
+                &tags,
+                time,
+                [(
+                    "value",
+                    FieldValue::Float(f64::from(i32::try_from(step)?) / 8.0),
+                )],
+            );
+        }
+    }
+    let tags = TagSet::from_pairs([("kind", "all")])?;
+    batch.add(
+        "types",
+        &tags,
+        time,
+        [
+            ("boolean", FieldValue::Boolean(step % 2 == 0)),
+            ("float", FieldValue::Float(-0.5)),
+            ("integer", FieldValue::Integer(i64::MIN + step)),
+            ("string", FieldValue::String(format!("step {step}").into())),
+            (
+                "unsigned",
+                FieldValue::Unsigned(u64::MAX - step.unsigned_abs()),
+            ),
+        ],
+    );
+    Ok(batch)
+}
+
+fn late() -> Result<Batch, Box<dyn Error>> {
+    let mut batch = Batch::default();
+    let tags = TagSet::from_pairs([("namespace", "default"), ("pod", "a")])?;
+    let value = [("value", FieldValue::Integer(-1))];
+    batch.add(
+        "cpu/usage_ns_cumulative",
+        &tags,
+        Timestamp(START - 5),
+        value.clone(),
+    );
+    batch.add(
+        "cpu/usage_ns_cumulative",
+        &tags,
+        Timestamp(START - 20 * DAY_NS),
+        value,
+    );
+    Ok(batch)
+}

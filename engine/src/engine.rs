@@ -1,0 +1,278 @@
+//! The glue: one open database directory.
+
+mod flush;
+mod open;
+mod retention;
+mod state;
+mod write;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use plimsoll_wal::log::{CommitSync, Log, LogState, Ticket};
+use plimsoll_wal::storage::{DirectoryLock, ReadMode, Storage};
+
+use crate::catalog::{Applied, CatalogChange};
+use crate::log::Record;
+use crate::manifest::{Manifest, Paths};
+use crate::model::Timestamp;
+use crate::snapshot::Snapshot;
+use crate::{Clock, Result};
+
+pub use open::OpenReport;
+use state::State;
+pub use write::{Rejected, Written};
+
+/// When a write counts as acknowledged. See docs/operations.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// After fdatasync.
+    #[default]
+    Sync,
+    /// When the kernel has it; synced at this interval by [`Engine::maintain`].
+    Interval(std::time::Duration),
+    /// When the kernel has it.
+    None,
+}
+
+/// How an engine is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The data directory; made where it is not there.
+    pub directory: PathBuf,
+    /// What an acknowledgement means.
+    pub durability: Durability,
+    /// Size of a preallocated log file.
+    pub log_file_bytes: u64,
+    /// The head is frozen and flushed at half of it; writes are refused above it.
+    pub head_bytes_max: u64,
+    /// The head is frozen and flushed at this much log.
+    pub log_bytes_max: u64,
+    /// How segments are read.
+    pub read_mode: ReadMode,
+}
+
+impl Options {
+    /// The defaults, for `directory`.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            durability: Durability::Sync,
+            log_file_bytes: 64 << 20,
+            head_bytes_max: 512 << 20,
+            log_bytes_max: 512 << 20,
+            read_mode: ReadMode::Map,
+        }
+    }
+}
+
+/// Figures about a running engine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Points that were stored since the start.
+    pub points_written: u64,
+    /// Field values that were stored since the start.
+    pub values_written: u64,
+    /// Points that were refused since the start.
+    pub points_rejected: u64,
+    /// Flushes since the start.
+    pub flushes: u64,
+    /// Partitions that retention dropped since the start.
+    pub partitions_expired: u64,
+    /// Bytes the head holds, open and frozen.
+    pub head_bytes: u64,
+    /// Partitions with their segments.
+    pub partitions: u64,
+    /// Segments.
+    pub segments: u64,
+    /// Bytes of all segments.
+    pub segment_bytes: u64,
+    /// Bytes of log since the last flush.
+    pub log_bytes: u64,
+    /// Set where writes are refused, and why.
+    pub writes_refused: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    points_written: AtomicU64,
+    values_written: AtomicU64,
+    points_rejected: AtomicU64,
+    flushes: AtomicU64,
+    partitions_expired: AtomicU64,
+}
+
+/// How long a flush that failed is not tried again, ns.
+const FLUSH_RETRY_NS: i64 = 10_000_000_000;
+
+/// The copy of the last drain keeps this much room between commits.
+const UNDRAINED_KEPT_BYTES: usize = 1 << 20;
+
+/// The bytes that the last drain gave to the log: given again where it could not append them.
+#[derive(Debug, Default)]
+struct Undrained {
+    bytes: Vec<u8>,
+    failures: u64,
+}
+
+/// One open database directory. Share it behind an [`Arc`]; all methods take `&self`.
+#[derive(Debug)]
+pub struct Engine {
+    storage: Arc<dyn Storage>,
+    options: Options,
+    clock: Arc<dyn Clock>,
+    paths: Paths,
+    log: Log,
+    /// Writers and readers share it; freezing, flushing and catalog changes have it alone.
+    state: RwLock<State>,
+    /// The manifest as it is on disk. One edit at a time; taken before `state`.
+    manifest: Mutex<Manifest>,
+    undrained: Mutex<Undrained>,
+    /// The last sequence of the frozen generation, where there is one.
+    boundary: AtomicU64,
+    /// Log bytes written since the start that a flush covers.
+    log_bytes_flushed: AtomicU64,
+    /// Log bytes that were replayed at the start and are not flushed.
+    log_bytes_replayed: AtomicU64,
+    last_sync: Mutex<Timestamp>,
+    /// No flush by itself before this time.
+    next_flush: Mutex<Timestamp>,
+    counters: Counters,
+    _lock: Box<dyn DirectoryLock>,
+}
+
+impl Engine {
+    /// Changes the catalog, durably.
+    ///
+    /// # Errors
+    /// [`crate::Error::Invalid`] with InfluxDB's text, the `NotFound`s, `Storage`.
+    pub fn change(&self, change: &CatalogChange) -> Result<Applied> {
+        let gone = {
+            let mut state = self.state.write();
+            let mut catalog = (*state.catalog).clone();
+            if catalog.apply(change)? == Applied::Unchanged {
+                return Ok(Applied::Unchanged);
+            }
+            let record = Record::Catalog {
+                version: catalog.version,
+                change: change.clone(),
+            };
+            state.open.define(&record);
+            // Installed before the log has it: the record stands in the buffer, in this order,
+            // and a later commit writes it. An error means "not acknowledged", not "undone".
+            state.catalog = Arc::new(catalog);
+            self.commit(&state, self.log.ticket(), CommitSync::Always)?;
+            state.partitions_without_policy()
+        };
+        self.drop_partitions(&gone)?;
+        Ok(Applied::Changed)
+    }
+
+    /// A read view of everything, as it is now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.state.read().snapshot()
+    }
+
+    /// Does what is due: flush, retention, interval sync. Call it about ten times a second from
+    /// one thread.
+    ///
+    /// # Errors
+    /// `Storage`, `Corrupt`: said once; the engine goes on as far as it can.
+    pub fn maintain(&self) -> Result<()> {
+        if let Durability::Interval(every) = self.options.durability {
+            let now = self.clock.now();
+            let mut last = self.last_sync.lock();
+            let due = i128::from(now.0) - i128::from(last.0);
+            if due < 0 || due.unsigned_abs() >= every.as_nanos() {
+                *last = now;
+                drop(last);
+                self.log.sync()?;
+            }
+        }
+        if self.is_flush_due() && self.clock.now() >= *self.next_flush.lock() {
+            // Where it fails (a full disk, say), the next try waits: it begins afresh.
+            let again = Timestamp(self.clock.now().0.saturating_add(FLUSH_RETRY_NS));
+            *self.next_flush.lock() = again;
+            self.flush()?;
+            *self.next_flush.lock() = Timestamp::default();
+        }
+        self.log.prepare()?;
+        self.enforce_retention()?;
+        Ok(())
+    }
+
+    /// Figures for `/metrics`.
+    #[must_use]
+    pub fn stats(&self) -> EngineStats {
+        let state = self.state.read();
+        let segments = || {
+            state
+                .partitions
+                .values()
+                .flat_map(|partition| &partition.segments)
+        };
+        EngineStats {
+            points_written: self.counters.points_written.load(Ordering::Relaxed),
+            values_written: self.counters.values_written.load(Ordering::Relaxed),
+            points_rejected: self.counters.points_rejected.load(Ordering::Relaxed),
+            flushes: self.counters.flushes.load(Ordering::Relaxed),
+            partitions_expired: self.counters.partitions_expired.load(Ordering::Relaxed),
+            head_bytes: state.head_bytes() as u64,
+            partitions: state.partitions.len() as u64,
+            segments: segments().count() as u64,
+            segment_bytes: segments().map(|segment| segment.facts().len_bytes).sum(),
+            log_bytes: self.log_bytes(),
+            writes_refused: self.refusal(),
+        }
+    }
+
+    /// Makes everything durable and gives the directory free.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn close(self) -> Result<()> {
+        self.commit(&self.state.read(), self.log.ticket(), CommitSync::Always)
+    }
+
+    /// Gives the log what the open generation has buffered, and waits until it is acknowledged.
+    ///
+    /// The caller takes the ticket before it puts rows into the generation, and holds the state's
+    /// lock until this returns, so that `state` is what every leader drains.
+    fn commit(&self, state: &State, ticket: Ticket, sync: CommitSync) -> Result<()> {
+        self.log
+            .commit(ticket, &|out| self.drain(state, out), sync)?;
+        Ok(())
+    }
+
+    /// Bytes of log since the last flush.
+    fn log_bytes(&self) -> u64 {
+        let written = self.log.stats().bytes;
+        let flushed = self.log_bytes_flushed.load(Ordering::SeqCst);
+        written.saturating_sub(flushed) + self.log_bytes_replayed.load(Ordering::SeqCst)
+    }
+
+    /// Why writes are refused, where they are.
+    fn refusal(&self) -> Option<String> {
+        match self.log.stats().state {
+            LogState::Running => None,
+            LogState::Full => Some("the disk is full".to_owned()),
+            LogState::Stopped(reason) => Some(reason.to_string()),
+        }
+    }
+
+    fn drain(&self, state: &State, out: &mut Vec<u8>) {
+        let mut undrained = self.undrained.lock();
+        let failures = self.log.failures();
+        if undrained.failures == failures {
+            undrained.bytes.clear();
+            undrained.bytes.shrink_to(UNDRAINED_KEPT_BYTES);
+        }
+        undrained.failures = failures;
+        state.open.drain(&mut undrained.bytes);
+        out.extend_from_slice(&undrained.bytes);
+    }
+}

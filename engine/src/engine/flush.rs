@@ -1,0 +1,243 @@
+//! Freezing the head and writing it into segments, exactly once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use plimsoll_wal::log::CommitSync;
+
+use crate::Result;
+use crate::head::Generation;
+use crate::manifest::{Manifest, PartitionEntry, SegmentEntry};
+use crate::model::{FieldType, TagSet, TimeRange, Values};
+use crate::partition::{Partition, PartitionId};
+use crate::segment::{Segment, SegmentBuilder, SegmentIdentity};
+
+use super::Engine;
+use super::state::State;
+
+impl Engine {
+    /// Whether the head is large enough, or its log long enough, to be flushed.
+    pub(super) fn is_flush_due(&self) -> bool {
+        let state = self.state.read();
+        state.frozen.is_some()
+            || state.open.bytes() as u64 > self.options.head_bytes_max / 2
+            || self.log_bytes() > self.options.log_bytes_max
+    }
+
+    /// Writes the head into segments and frees its log. Writes and queries go on meanwhile.
+    ///
+    /// # Errors
+    /// `Storage`: the head stays in memory and in the log, and the next flush tries again.
+    pub fn flush(&self) -> Result<()> {
+        let mut manifest = self.manifest.lock();
+        let covered = self.freeze(manifest.next_generation)?;
+        let Some((frozen, covered)) = covered else {
+            return Ok(());
+        };
+        let partitions = Arc::clone(&self.state.read().partitions);
+        let mut sealed = BTreeMap::new();
+        for partition in partitions
+            .values()
+            .filter(|partition| frozen.has_partition(partition.id))
+        {
+            let id = manifest.next_segment;
+            manifest.next_segment += 1;
+            if let Some(segment) = self.seal(&frozen, partition, id)? {
+                sealed.insert(partition.id, segment);
+            }
+        }
+        self.install(&mut manifest, &frozen, covered, sealed)?;
+        self.log.remove_covered(covered)?;
+        self.counters.flushes.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// One short critical section: everything into the old log files, a new file, a new
+    /// generation. `None` where there is nothing to flush.
+    fn freeze(&self, next_generation: u64) -> Result<Option<(Arc<Generation>, u64)>> {
+        let mut state = self.state.write();
+        if let Some(frozen) = &state.frozen {
+            // An earlier flush failed after its freeze; its boundary is where the log turned.
+            return Ok(Some((
+                Arc::clone(frozen),
+                self.boundary.load(Ordering::SeqCst),
+            )));
+        }
+        if state.open.is_empty() {
+            return Ok(None);
+        }
+        // Everything is in the log before it turns: writers are kept out by the state's lock, so
+        // the turn itself finds nothing to drain.
+        self.commit(&state, self.log.ticket(), CommitSync::Always)?;
+        let boundary = self.log.rotate(&|_| {})?;
+        self.boundary.store(boundary, Ordering::SeqCst);
+        self.log_bytes_flushed
+            .store(self.log.stats().bytes, Ordering::SeqCst);
+        self.log_bytes_replayed.store(0, Ordering::SeqCst);
+        let id = next_generation.max(state.open.id + 1);
+        let frozen = std::mem::replace(&mut state.open, Arc::new(Generation::new(id)));
+        state.frozen = Some(Arc::clone(&frozen));
+        Ok(Some((frozen, boundary)))
+    }
+
+    /// Writes one partition of a frozen generation; `None` where it has no points there.
+    fn seal(
+        &self,
+        frozen: &Generation,
+        partition: &Partition,
+        id: u64,
+    ) -> Result<Option<(SegmentEntry, Arc<Segment>)>> {
+        let identity = SegmentIdentity {
+            partition: partition.id.0,
+            segment: id,
+            rank_lo: frozen.id,
+            rank_hi: frozen.id,
+        };
+        let mut builder = SegmentBuilder::new(identity);
+        let mut groups = 0;
+        frozen.each_group(partition.id, &mut |tags, group| {
+            groups += 1;
+            add_group(&mut builder, frozen, tags, group)
+        })?;
+        if groups == 0 {
+            return Ok(None);
+        }
+        let directory = self.paths.partition(partition.id);
+        if !self.storage.exists(&directory)? {
+            self.storage.create_directory(&directory)?;
+            self.storage.sync_directory(&self.paths.partitions())?;
+        }
+        let path = self.paths.segment(partition.id, id);
+        let facts = builder.write(&*self.storage, &path)?;
+        let segment = Segment::open(&*self.storage, &path, &facts, self.options.read_mode)?;
+        let entry = SegmentEntry {
+            id,
+            rank_low: frozen.id,
+            rank_high: frozen.id,
+            facts,
+        };
+        Ok(Some((entry, Arc::new(segment))))
+    }
+
+    /// The one manifest edit, and the swap in memory in the same critical section, so that no
+    /// reader sees the rows twice or not at all.
+    fn install(
+        &self,
+        manifest: &mut Manifest,
+        frozen: &Generation,
+        covered: u64,
+        sealed: BTreeMap<PartitionId, (SegmentEntry, Arc<Segment>)>,
+    ) -> Result<()> {
+        let mut state = self.state.write();
+        let mut edited = manifest.clone();
+        edited.log_covered = covered;
+        edited.next_generation = frozen.id + 1;
+        edited.next_partition = state.next_partition;
+        edit_partitions(&mut edited, &state);
+        for entry in &mut edited.partitions {
+            if let Some((segment, _)) = sealed.get(&entry.id) {
+                entry.segments.push(segment.clone());
+            }
+        }
+        self.replace_manifest(manifest, edited)?;
+        let partitions = Arc::make_mut(&mut state.partitions);
+        for (id, (_, segment)) in sealed {
+            // A partition that was dropped meanwhile stays dropped; its file goes at next start.
+            if let Some(partition) = partitions.get_mut(&id) {
+                Arc::make_mut(partition).segments.push(segment);
+            }
+        }
+        state.frozen = None;
+        Ok(())
+    }
+
+    /// Writes an edit; the old manifest stands where that fails.
+    pub(super) fn replace_manifest(
+        &self,
+        manifest: &mut Manifest,
+        mut edited: Manifest,
+    ) -> Result<()> {
+        edited.edit += 1;
+        edited.replace(&*self.storage, &self.paths.root)?;
+        *manifest = edited;
+        Ok(())
+    }
+}
+
+/// Brings catalog and partitions of a manifest up to the state in memory.
+pub(super) fn edit_partitions(manifest: &mut Manifest, state: &State) {
+    manifest.catalog = (*state.catalog).clone();
+    manifest
+        .partitions
+        .retain(|entry| state.partitions.contains_key(&entry.id));
+    for partition in state.partitions.values() {
+        if !manifest
+            .partitions
+            .iter()
+            .any(|entry| entry.id == partition.id)
+        {
+            manifest.partitions.push(PartitionEntry {
+                id: partition.id,
+                policy: partition.policy,
+                start: partition.start,
+                end: partition.end,
+                segments: Vec::new(),
+            });
+        }
+    }
+}
+
+fn add_group(
+    builder: &mut SegmentBuilder,
+    frozen: &Generation,
+    tags: &TagSet,
+    group: &crate::head::RowGroup,
+) -> Result<()> {
+    let shared = if group.has_late() {
+        None
+    } else {
+        Some(builder.time_column(group.times())?)
+    };
+    for (slot, column) in group.columns().iter().enumerate() {
+        let Some(definition) = frozen.definition(column.column) else {
+            continue;
+        };
+        let (measurement, field) = (&definition.measurement, &definition.field);
+        if let Some(times) = shared {
+            let (values, presence) = group.column_rows(slot);
+            match presence {
+                Some(presence) if !presence.contains(&true) => {}
+                Some(presence) => {
+                    let kept = keep(values, presence);
+                    builder.chunk(measurement, field, tags, times, Some(presence), &kept)?;
+                }
+                None => builder.chunk(measurement, field, tags, times, None, values)?,
+            }
+        } else {
+            let (times, values) = merged(group, slot, definition.field_type);
+            if !times.is_empty() {
+                let times = builder.time_column(&times)?;
+                builder.chunk(measurement, field, tags, times, None, &values)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Rows and late values of one column together; the late ones win.
+fn merged(group: &crate::head::RowGroup, slot: usize, field_type: FieldType) -> (Vec<i64>, Values) {
+    let (mut times, mut values) = (Vec::new(), Values::new(field_type));
+    group.read(slot, TimeRange::ALL, &mut times, &mut values);
+    (times, values)
+}
+
+fn keep(values: &Values, presence: &[bool]) -> Values {
+    let mut kept = Values::new(values.field_type());
+    for (row, present) in presence.iter().enumerate() {
+        if *present {
+            kept.push(values.value(row));
+        }
+    }
+    kept
+}

@@ -1,0 +1,343 @@
+//! Opening a directory: lock, manifest, segments, log.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use parking_lot::{Mutex, RwLock};
+use plimsoll_wal::log::{self, Log, LogOptions, Recovered, Tail};
+use plimsoll_wal::storage::Storage;
+
+use crate::head::{Generation, Replay};
+use crate::log::Record;
+use crate::manifest::{Manifest, PartitionEntry, Paths};
+
+use crate::partition::{Partition, PartitionId, Schema};
+use crate::segment::Segment;
+use crate::{Clock, Error, Result};
+
+use super::state::State;
+use super::{Counters, Durability, Engine, Options, Undrained};
+
+/// What opening found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// Rows that were read back from the log.
+    pub rows_replayed: u64,
+    /// Rows that the log holds but that cannot be read, since rows before them are lost.
+    pub rows_lost: u64,
+    /// A sentence where a torn tail was cut: which file, where, how many bytes.
+    pub torn_tail: Option<String>,
+    /// Files that no manifest names and that were removed: left by a flush that was cut off.
+    pub files_removed: usize,
+}
+
+type Partitions = BTreeMap<PartitionId, Partition>;
+
+impl Engine {
+    /// Opens or creates the directory and replays its log.
+    ///
+    /// # Errors
+    /// [`crate::Error::Storage`] with `Locked`, `NewerFormat`, `Io`; [`crate::Error::Corrupt`].
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        options: Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, OpenReport)> {
+        let paths = Paths {
+            root: options.directory.clone(),
+        };
+        make_durable(&*storage, &paths.root)?;
+        for directory in [paths.log(), paths.partitions()] {
+            storage.create_directory(&directory)?;
+        }
+        let lock = storage.lock(&paths.root)?;
+        storage.sync_directory(&paths.root)?;
+        let manifest = Manifest::read(&*storage, &paths.root)?.unwrap_or_default();
+        let mut report = OpenReport::default();
+        let mut partitions = open_partitions(&*storage, &paths, &options, &manifest)?;
+        report.files_removed = remove_unnamed(&*storage, &paths, &manifest)?;
+        let mut replay = Loading {
+            catalog: manifest.catalog.clone(),
+            next_partition: manifest.next_partition,
+            partitions: &mut partitions,
+        };
+        let (recovered, generations) = replay.log(&storage, &paths, &manifest, &mut report)?;
+        let (catalog, next_partition) = (replay.catalog, replay.next_partition);
+        partitions.retain(|_, partition| catalog.policy_by_id(partition.policy).is_some());
+        report.torn_tail = describe(&recovered.tail);
+        let log_options = LogOptions {
+            file_bytes: options.log_file_bytes,
+            durability: match options.durability {
+                Durability::Sync => log::Durability::Sync,
+                Durability::Interval(every) => log::Durability::Interval(every),
+                Durability::None => log::Durability::None,
+            },
+        };
+        let log = Log::start(Arc::clone(&storage), &paths.log(), log_options, &recovered)?;
+        log.remove_covered(manifest.log_covered)?;
+        let Generations {
+            open,
+            frozen,
+            boundary,
+        } = generations;
+        let state = State {
+            catalog: Arc::new(catalog),
+            partitions: Arc::new(
+                partitions
+                    .into_iter()
+                    .map(|(id, p)| (id, Arc::new(p)))
+                    .collect(),
+            ),
+            open,
+            frozen,
+            next_partition,
+        };
+        let undrained = Undrained {
+            bytes: Vec::new(),
+            failures: log.failures(),
+        };
+        let engine = Self {
+            storage,
+            last_sync: Mutex::new(clock.now()),
+            next_flush: Mutex::default(),
+            options,
+            clock,
+            paths,
+            log,
+            state: RwLock::new(state),
+            manifest: Mutex::new(manifest),
+            undrained: Mutex::new(undrained),
+            boundary: AtomicU64::new(boundary),
+            log_bytes_flushed: AtomicU64::new(0),
+            log_bytes_replayed: AtomicU64::new(recovered.body_bytes),
+            counters: Counters::default(),
+            _lock: lock,
+        };
+        Ok((engine, report))
+    }
+}
+
+/// Makes a directory with its parents, and syncs the entry of each that was not there.
+fn make_durable(storage: &dyn Storage, directory: &Path) -> Result<()> {
+    let mut missing = Vec::new();
+    for ancestor in directory.ancestors() {
+        if ancestor.as_os_str().is_empty() || storage.exists(ancestor)? {
+            break;
+        }
+        missing.push(ancestor);
+    }
+    storage.create_directory(directory)?;
+    for ancestor in missing {
+        if let Some(parent) = ancestor.parent() {
+            storage.sync_directory(parent)?;
+        }
+    }
+    Ok(())
+}
+
+fn describe(tail: &Tail) -> Option<String> {
+    match tail {
+        Tail::Clean => None,
+        Tail::Torn {
+            path,
+            valid_to,
+            dropped_bytes,
+        } => Some(format!(
+            "the log {} was cut at byte {valid_to}: {dropped_bytes} bytes behind it were written \
+             but never acknowledged as durable",
+            path.display()
+        )),
+    }
+}
+
+/// The generations that the log holds: at most one was frozen when the process ended.
+struct Generations {
+    open: Arc<Generation>,
+    frozen: Option<Arc<Generation>>,
+    /// The last sequence of the frozen one.
+    boundary: u64,
+}
+
+/// The catalog and the partitions while the log is replayed over them.
+struct Loading<'a> {
+    catalog: crate::catalog::Catalog,
+    next_partition: u64,
+    partitions: &'a mut Partitions,
+}
+
+impl Loading<'_> {
+    fn log(
+        &mut self,
+        storage: &Arc<dyn Storage>,
+        paths: &Paths,
+        manifest: &Manifest,
+        report: &mut OpenReport,
+    ) -> Result<(Recovered, Generations)> {
+        let first = manifest.next_generation;
+        let mut replay = Replay::new(Generation::unlogged(first));
+        let mut finished: Vec<(Arc<Generation>, u64)> = Vec::new();
+        let mut last_sequence = manifest.log_covered;
+        let mut catalog_error = None;
+        let visited = log::recover(storage, &paths.log(), manifest.log_covered, &mut |frame| {
+            let before = Arc::clone(&replay.generation);
+            let applied = replay.apply(frame.body, &mut |record| {
+                if let Err(error) = self.apply(record) {
+                    catalog_error.get_or_insert(error);
+                }
+            });
+            if !Arc::ptr_eq(&before, &replay.generation) {
+                finished.push((before, last_sequence));
+            }
+            last_sequence = frame.sequence;
+            applied.map_err(|offset| Error::LogRecord {
+                sequence: frame.sequence,
+                offset,
+            })
+        });
+        let recovered = visited?;
+        if let Some(error) = catalog_error {
+            return Err(error);
+        }
+        report.rows_replayed = replay.rows;
+        report.rows_lost = replay.rows_lost;
+        finished.retain(|(generation, _)| !generation.is_empty());
+        let frozen = finished.pop();
+        assert!(
+            finished.is_empty(),
+            "a generation is frozen only when the one before is flushed"
+        );
+        let open = replay.generation;
+        if open.is_empty() && frozen.is_none() {
+            // Nothing names its number in the log yet, or the name is all there is: say it again.
+            open.define(&Record::Generation(open.id));
+        }
+        let boundary = frozen.as_ref().map_or(0, |(_, boundary)| *boundary);
+        Ok((
+            recovered,
+            Generations {
+                open,
+                frozen: frozen.map(|(f, _)| f),
+                boundary,
+            },
+        ))
+    }
+
+    /// What the log says of catalog and partitions.
+    fn apply(&mut self, record: &Record<'_>) -> Result<()> {
+        match record {
+            Record::Catalog { version, change } if *version > self.catalog.version => {
+                self.catalog.apply(change)?;
+                let catalog = &self.catalog;
+                self.partitions
+                    .retain(|_, there| catalog.policy_by_id(there.policy).is_some());
+            }
+            Record::Partition {
+                id,
+                policy,
+                start,
+                end,
+            } => {
+                self.next_partition = self.next_partition.max(id.0);
+                self.partitions.entry(*id).or_insert_with(|| Partition {
+                    id: *id,
+                    policy: *policy,
+                    start: *start,
+                    end: *end,
+                    schema: Arc::default(),
+                    segments: Vec::new(),
+                });
+            }
+            Record::DropPartition(id) => {
+                self.partitions.remove(id);
+            }
+            Record::Column {
+                partition,
+                field_type,
+                measurement,
+                field,
+                ..
+            } => {
+                if let Some(partition) = self.partitions.get(partition) {
+                    partition.schema.claim(
+                        &Arc::from(*measurement),
+                        &Arc::from(*field),
+                        *field_type,
+                    );
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn open_partitions(
+    storage: &dyn Storage,
+    paths: &Paths,
+    options: &Options,
+    manifest: &Manifest,
+) -> Result<Partitions> {
+    let mut partitions = BTreeMap::new();
+    for entry in &manifest.partitions {
+        partitions.insert(entry.id, open_partition(storage, paths, options, entry)?);
+    }
+    Ok(partitions)
+}
+
+fn open_partition(
+    storage: &dyn Storage,
+    paths: &Paths,
+    options: &Options,
+    entry: &PartitionEntry,
+) -> Result<Partition> {
+    let schema = Schema::default();
+    let mut segments = Vec::new();
+    for segment in &entry.segments {
+        let path = paths.segment(entry.id, segment.id);
+        let segment = Segment::open(storage, &path, &segment.facts, options.read_mode)?;
+        for measurement in segment.measurements() {
+            for (field, field_type, _) in segment.columns(measurement) {
+                schema.claim(measurement, field, field_type);
+            }
+        }
+        segments.push(Arc::new(segment));
+    }
+    Ok(Partition {
+        id: entry.id,
+        policy: entry.policy,
+        start: entry.start,
+        end: entry.end,
+        schema: Arc::new(schema),
+        segments,
+    })
+}
+
+/// Removes what a flush or a drop that was cut off left behind.
+fn remove_unnamed(storage: &dyn Storage, paths: &Paths, manifest: &Manifest) -> Result<usize> {
+    let mut removed = 0;
+    for name in storage.list(&paths.partitions())? {
+        let directory = paths.partitions().join(&name);
+        let entry = manifest
+            .partitions
+            .iter()
+            .find(|entry| Paths::partition_name(entry.id) == name);
+        let Some(entry) = entry else {
+            storage.remove_directory(&directory)?;
+            removed += 1;
+            continue;
+        };
+        for file in storage.list(&directory)? {
+            let named = entry
+                .segments
+                .iter()
+                .any(|segment| Paths::segment_name(segment.id) == file);
+            if !named {
+                storage.remove(&directory.join(&file))?;
+                removed += 1;
+            }
+        }
+    }
+    Ok(removed)
+}

@@ -1,0 +1,316 @@
+//! Writing a batch: partitions, columns, rows, commit.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hashbrown::HashMap;
+use plimsoll_wal::log::CommitSync;
+use smallvec::SmallVec;
+
+use crate::catalog::{PolicyId, Retention};
+use crate::head::Generation;
+use crate::log::Record;
+use crate::model::{Batch, FieldType, FieldValue, Point, Timestamp};
+use crate::partition::{Partition, PartitionId, plan_bounds};
+use crate::{Error, Result};
+
+use super::Engine;
+use super::state::State;
+
+/// What happened to a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Points that are stored.
+    pub points_stored: usize,
+    /// Points that were dropped, by reason.
+    pub rejected: Vec<Rejected>,
+}
+
+/// Points that the engine refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Why, in InfluxDB's words: `field type conflict: input field "v" on measurement "m" is type
+    /// float, already exists as type integer`, or `points beyond retention policy`.
+    pub reason: String,
+    /// How many points.
+    pub points: usize,
+}
+
+impl Written {
+    fn reject(&mut self, reason: &str) {
+        match self
+            .rejected
+            .iter_mut()
+            .find(|rejected| rejected.reason == reason)
+        {
+            Some(rejected) => rejected.points += 1,
+            None => self.rejected.push(Rejected {
+                reason: reason.to_owned(),
+                points: 1,
+            }),
+        }
+    }
+}
+
+const BEYOND_RETENTION: &str = "points beyond retention policy";
+
+impl Engine {
+    /// Writes a batch into `policy` (empty: the default one) of `database`; returns when it is
+    /// as durable as configured. Points of one series and time overwrite field by field.
+    ///
+    /// # Errors
+    /// `DatabaseNotFound`, `PolicyNotFound`, `Busy` (nothing stored), `Storage` (not acknowledged).
+    pub fn write(&self, database: &str, policy: &str, batch: &Batch) -> Result<Written> {
+        self.refuse_where_it_must()?;
+        let mut written = Written::default();
+        let mut values = 0;
+        let ticket = self.log.ticket();
+        let state = loop {
+            let state = self.state.read();
+            let policy = state.catalog.database(database)?.policy(policy)?;
+            let plan = plan(&state, policy.id, self.oldest(policy.retention), batch);
+            match plan.missing {
+                None => {
+                    let mut rows = Rows::new(&state.open, batch, ticket.failures());
+                    rows.write(&plan, &mut written);
+                    values += rows.values;
+                    break state;
+                }
+                Some(time) => {
+                    let policy = policy.id;
+                    drop(state);
+                    self.make_partition(policy, time);
+                }
+            }
+        };
+        self.commit(&state, ticket, CommitSync::AsConfigured)?;
+        drop(state);
+        let rejected: usize = written
+            .rejected
+            .iter()
+            .map(|rejected| rejected.points)
+            .sum();
+        self.counters
+            .points_written
+            .fetch_add(written.points_stored as u64, Ordering::Relaxed);
+        self.counters
+            .points_rejected
+            .fetch_add(rejected as u64, Ordering::Relaxed);
+        self.counters
+            .values_written
+            .fetch_add(values, Ordering::Relaxed);
+        Ok(written)
+    }
+
+    /// Nothing is taken into the head that the log would refuse for long, or that has no room.
+    fn refuse_where_it_must(&self) -> Result<()> {
+        if self.refusal().is_some() {
+            // The probe: it succeeds, and writes go on, as soon as the disk has space again.
+            self.commit(&self.state.read(), self.log.ticket(), CommitSync::Always)?;
+        }
+        let head_bytes = self.state.read().head_bytes() as u64;
+        let budget_bytes = self.options.head_bytes_max;
+        if head_bytes > budget_bytes {
+            Err(Error::Busy { budget_bytes })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The oldest time that a policy still takes.
+    fn oldest(&self, retention: Retention) -> Timestamp {
+        match retention {
+            Retention::Forever => Timestamp(i64::MIN),
+            Retention::For(ns) => Timestamp(self.clock.now().0.saturating_sub(ns)),
+        }
+    }
+
+    fn make_partition(&self, policy: PolicyId, time: Timestamp) {
+        let mut state = self.state.write();
+        let Some((_, terms)) = state.catalog.policy_by_id(policy) else {
+            return;
+        };
+        if state.partition_at(policy, time).is_some() {
+            return;
+        }
+        let siblings = state
+            .partitions
+            .values()
+            .filter(|there| there.policy == policy);
+        let (start, end) = plan_bounds(terms, time, siblings.map(|there| there.as_ref()));
+        state.next_partition += 1;
+        let id = PartitionId(state.next_partition);
+        state.open.define(&Record::Partition {
+            id,
+            policy,
+            start,
+            end,
+        });
+        let partition = Partition {
+            id,
+            policy,
+            start,
+            end,
+            schema: Arc::default(),
+            segments: Vec::new(),
+        };
+        Arc::make_mut(&mut state.partitions).insert(id, Arc::new(partition));
+    }
+}
+
+/// Where each point goes.
+struct Plan<'a> {
+    /// Points in the order to write them: grouped by tag set and time, else as they came.
+    points: Vec<(Point<'a>, usize)>,
+    partitions: SmallVec<[Arc<Partition>; 2]>,
+    /// A time that has no partition yet.
+    missing: Option<Timestamp>,
+    expired: usize,
+}
+
+fn plan<'a>(state: &State, policy: PolicyId, oldest: Timestamp, batch: &'a Batch) -> Plan<'a> {
+    let mut plan = Plan {
+        points: Vec::with_capacity(batch.len()),
+        partitions: SmallVec::new(),
+        missing: None,
+        expired: 0,
+    };
+    let mut last = 0;
+    let mut is_grouped = true;
+    let mut previous = (0, Timestamp(i64::MIN));
+    for point in batch.points() {
+        if point.time < oldest {
+            plan.expired += 1;
+            continue;
+        }
+        let holds = |partition: &Arc<Partition>| partition.range().contains(point.time);
+        if !plan.partitions.get(last).is_some_and(holds) {
+            last = match plan.partitions.iter().position(holds) {
+                Some(index) => index,
+                None => match state.partition_at(policy, point.time) {
+                    Some(partition) => {
+                        plan.partitions.push(Arc::clone(partition));
+                        plan.partitions.len() - 1
+                    }
+                    None => {
+                        plan.missing = Some(point.time);
+                        return plan;
+                    }
+                },
+            };
+        }
+        let key = (point.tag_set, point.time);
+        is_grouped &= previous <= key;
+        previous = key;
+        plan.points.push((point, last));
+    }
+    if !is_grouped {
+        // Stable: of two values of one series and time the later line wins.
+        plan.points
+            .sort_by_key(|(point, _)| (point.tag_set, point.time));
+    }
+    plan
+}
+
+type ColumnKey = (PartitionId, u32, u32, FieldType);
+
+/// Writes the points of a plan, row by row.
+struct Rows<'a> {
+    generation: &'a Generation,
+    batch: &'a Batch,
+    failures: u64,
+    /// A column's number, or why it cannot have this type.
+    columns: HashMap<ColumnKey, Result<u32, Arc<str>>>,
+    values: u64,
+}
+
+impl<'a> Rows<'a> {
+    fn new(generation: &'a Generation, batch: &'a Batch, failures: u64) -> Self {
+        Self {
+            generation,
+            batch,
+            failures,
+            columns: HashMap::new(),
+            values: 0,
+        }
+    }
+
+    fn write(&mut self, plan: &Plan<'a>, written: &mut Written) {
+        for _ in 0..plan.expired {
+            written.reject(BEYOND_RETENTION);
+        }
+        let mut row: Vec<(u32, &FieldValue)> = Vec::with_capacity(32);
+        let same_row = |a: &(Point<'_>, usize), b: &(Point<'_>, usize)| {
+            a.0.tag_set == b.0.tag_set && a.0.time == b.0.time
+        };
+        for points in plan.points.chunk_by(same_row) {
+            row.clear();
+            let (first, partition) = (points[0].0, &plan.partitions[points[0].1]);
+            for (point, _) in points {
+                match self.add(partition, point, &mut row) {
+                    Ok(()) => written.points_stored += 1,
+                    Err(reason) => written.reject(&reason),
+                }
+            }
+            if !row.is_empty() {
+                self.values += row.len() as u64;
+                let tags = &self.batch.tag_sets()[first.tag_set as usize];
+                self.generation
+                    .write_row(tags, partition.id, first.time.0, &row, self.failures);
+            }
+        }
+    }
+
+    /// Adds a point's values to the row, or none of them where one has the wrong type.
+    fn add(
+        &mut self,
+        partition: &Partition,
+        point: &Point<'a>,
+        row: &mut Vec<(u32, &'a FieldValue)>,
+    ) -> Result<(), Arc<str>> {
+        let before = row.len();
+        for (field, value) in point.fields {
+            match self.column(partition, point.measurement, *field, value.field_type()) {
+                Ok(column) => row.push((column, value)),
+                Err(reason) => {
+                    row.truncate(before);
+                    return Err(reason);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn column(
+        &mut self,
+        partition: &Partition,
+        measurement: u32,
+        field: u32,
+        field_type: FieldType,
+    ) -> Result<u32, Arc<str>> {
+        let key = (partition.id, measurement, field, field_type);
+        if let Some(known) = self.columns.get(&key) {
+            return known.clone();
+        }
+        let names = self.batch.names();
+        let (measurement, field) = (&names[measurement as usize], &names[field as usize]);
+        let found = self
+            .generation
+            .column(
+                partition.id,
+                &partition.schema,
+                measurement,
+                field,
+                field_type,
+            )
+            .map_err(|there| {
+                format!(
+                    "field type conflict: input field \"{field}\" on measurement \"{measurement}\" \
+                     is type {field_type}, already exists as type {there}"
+                )
+                .into()
+            });
+        self.columns.insert(key, found.clone());
+        found
+    }
+}

@@ -1,0 +1,16 @@
+//! The newest data, in memory: one [`Generation`] is a head and its log files.
+//!
+//! Sharded by tag set; a shard's lock covers its tag sets, row groups and log buffer, so log order
+//! is head order. Columns and partitions are the generation's own and have a buffer that is
+//! drained after the shards' and written before them.
+
+mod columns;
+mod generation;
+mod group;
+mod index;
+mod replay;
+mod shard;
+
+pub(crate) use generation::Generation;
+pub(crate) use group::RowGroup;
+pub(crate) use replay::Replay;

@@ -1,0 +1,417 @@
+//! A head that takes writes until it is frozen, and answers reads until it is flushed.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use roaring::RoaringBitmap;
+
+use crate::Result;
+use crate::log::{Record, put_record};
+use crate::model::{FieldType, FieldValue, TagSet, TimeRange, Values};
+use crate::partition::{PartitionId, Schema};
+use crate::predicate::TagPredicate;
+
+use super::columns::{ColumnDefinition, Columns};
+use super::group::RowGroup;
+use super::index::HeadIndex;
+use super::shard::{Incoming, RowTarget, Shard};
+
+/// How many shards; a power of two.
+const SHARDS: usize = 16;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    /// Its rank among the sources of a partition.
+    pub(crate) id: u64,
+    hasher: RandomState,
+    shards: Box<[Mutex<Shard>]>,
+    columns: RwLock<Columns>,
+    pub(super) index: RwLock<HeadIndex>,
+    /// (shard, entry) of each tag-set number.
+    pub(super) places: RwLock<Vec<(u32, u32)>>,
+    /// Log bytes of columns, partitions and catalog changes: drained last, written first.
+    definitions: Mutex<Vec<u8>>,
+    pub(super) next_group: AtomicU32,
+    bytes: AtomicUsize,
+}
+
+/// One column's part in a row that is to be written.
+pub(crate) type RowValue<'a> = (u32, &'a FieldValue);
+
+impl Generation {
+    /// An empty generation; says so in the log.
+    pub(crate) fn new(id: u64) -> Self {
+        let generation = Self::unlogged(id);
+        generation.define(&Record::Generation(id));
+        generation
+    }
+
+    /// An empty generation that the log knows already.
+    pub(crate) fn unlogged(id: u64) -> Self {
+        Self {
+            id,
+            hasher: RandomState::new(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            columns: RwLock::default(),
+            index: RwLock::default(),
+            places: RwLock::default(),
+            definitions: Mutex::default(),
+            next_group: AtomicU32::new(0),
+            bytes: AtomicUsize::new(0),
+        }
+    }
+
+    /// Roughly how much memory it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add_bytes(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Logs a definition that stands before all rows of its frame.
+    pub(crate) fn define(&self, record: &Record<'_>) {
+        put_record(&mut self.definitions.lock(), record);
+    }
+
+    /// Moves everything that is not yet in the log to `out`, definitions first.
+    ///
+    /// Shards are drained first and definitions last: a row that is drained had its definition
+    /// made before, so it is in this frame or an earlier one.
+    pub(crate) fn drain(&self, out: &mut Vec<u8>) {
+        let mut rows = Vec::new();
+        for shard in &self.shards {
+            shard.lock().drain(&mut rows);
+        }
+        out.append(&mut self.definitions.lock());
+        out.append(&mut rows);
+    }
+
+    /// The number of a column of `field_type`, made where it is new. The partition has another
+    /// type for it: that one.
+    pub(crate) fn column(
+        &self,
+        partition: PartitionId,
+        schema: &Schema,
+        measurement: &Arc<str>,
+        field: &Arc<str>,
+        field_type: FieldType,
+    ) -> Result<u32, FieldType> {
+        if let Some(found) = self.find_column(partition, measurement, field) {
+            return match found {
+                (number, there) if there == field_type => Ok(number),
+                (_, there) => Err(there),
+            };
+        }
+        let claimed = schema.claim(measurement, field, field_type);
+        if claimed != field_type {
+            return Err(claimed);
+        }
+        let mut columns = self.columns.write();
+        if let Some(number) = columns.find(partition, measurement, field) {
+            return Ok(number);
+        }
+        let number = columns.define(ColumnDefinition {
+            partition,
+            measurement: Arc::clone(measurement),
+            field: Arc::clone(field),
+            field_type,
+        });
+        self.define(&Record::Column {
+            column: number,
+            partition,
+            field_type,
+            measurement,
+            field,
+        });
+        Ok(number)
+    }
+
+    fn find_column(
+        &self,
+        partition: PartitionId,
+        measurement: &Arc<str>,
+        field: &str,
+    ) -> Option<(u32, FieldType)> {
+        let columns = self.columns.read();
+        let number = columns.find(partition, measurement, field)?;
+        columns
+            .definition(number)
+            .map(|column| (number, column.field_type))
+    }
+
+    pub(super) fn insert_column(&self, number: u32, definition: ColumnDefinition) {
+        self.columns.write().insert(number, definition);
+    }
+
+    pub(crate) fn definition(&self, column: u32) -> Option<Arc<ColumnDefinition>> {
+        self.columns.read().definition(column).cloned()
+    }
+
+    fn place(&self, tags: &TagSet) -> (u64, usize) {
+        let hash = self.hasher.hash_one(tags.as_str());
+        let shard = (hash >> 40) as usize & (SHARDS - 1);
+        (hash, shard)
+    }
+
+    /// Locks the shard of `tags` and finds or makes its entry.
+    fn with_entry<T>(&self, tags: &TagSet, then: impl FnOnce(&mut Shard, usize) -> T) -> T {
+        let (hash, shard_number) = self.place(tags);
+        let mut shard = self.shards[shard_number].lock();
+        let entry = match shard.find(hash, tags) {
+            Some(entry) => entry,
+            None => {
+                let mut places = self.places.write();
+                let id = u32::try_from(places.len())
+                    .expect("the memory budget freezes a head before 2^32 tag sets");
+                let entry =
+                    self.insert_tag_set(&mut shard, hash, shard_number, id, tags, &mut places);
+                drop(places);
+                shard.log(&Record::TagSet {
+                    tag_set: id,
+                    canonical: tags.as_str(),
+                });
+                entry
+            }
+        };
+        then(&mut shard, entry)
+    }
+
+    fn insert_tag_set(
+        &self,
+        shard: &mut Shard,
+        hash: u64,
+        shard_number: usize,
+        id: u32,
+        tags: &TagSet,
+        places: &mut Vec<(u32, u32)>,
+    ) -> usize {
+        let entry = shard.add_tag_set(hash, id, tags.clone(), |tags| {
+            self.hasher.hash_one(tags.as_str())
+        });
+        let number = |n: usize| u32::try_from(n).expect("tag-set numbers are u32");
+        if places.len() <= id as usize {
+            places.resize(id as usize + 1, (u32::MAX, u32::MAX));
+        }
+        places[id as usize] = (number(shard_number), number(entry));
+        self.index.write().add_tag_set(id, tags);
+        self.add_bytes(tags.as_str().len() * 3 + 200);
+        entry
+    }
+
+    /// A tag set with the number that the log gave it.
+    pub(super) fn replay_tag_set(&self, id: u32, tags: &TagSet) {
+        let (hash, shard_number) = self.place(tags);
+        let mut shard = self.shards[shard_number].lock();
+        let mut places = self.places.write();
+        if shard.find(hash, tags).is_none() {
+            self.insert_tag_set(&mut shard, hash, shard_number, id, tags, &mut places);
+        }
+    }
+
+    /// Runs `then` on the shard and entry of a tag-set number.
+    pub(super) fn with_tag_set<T>(
+        &self,
+        id: u32,
+        then: impl FnOnce(&mut Shard, usize) -> T,
+    ) -> Option<T> {
+        let (shard, entry) = *self.places.read().get(id as usize)?;
+        let mut shard = self.shards.get(shard as usize)?.lock();
+        Some(then(&mut shard, entry as usize))
+    }
+
+    /// Writes the values of one tag set and time.
+    pub(crate) fn write_row(
+        &self,
+        tags: &TagSet,
+        partition: PartitionId,
+        time: i64,
+        values: &[RowValue<'_>],
+        failures: u64,
+    ) {
+        let incoming: smallvec::SmallVec<[Incoming<'_>; 16]> = values
+            .iter()
+            .map(|(column, value)| Incoming {
+                column: *column,
+                value,
+            })
+            .collect();
+        let (id, effect) = self.with_entry(tags, |shard, entry| {
+            let target = RowTarget {
+                entry,
+                partition,
+                time,
+                failures,
+                type_of: &|column| self.type_of(column),
+                next_group: &|| self.next_group.fetch_add(1, Ordering::Relaxed),
+            };
+            let effect = shard.write_row(&target, &incoming);
+            (shard.entries[entry].id, effect)
+        });
+        self.add_bytes(effect.bytes);
+        for column in effect.columns_added {
+            self.index_column(id, column);
+        }
+    }
+
+    fn type_of(&self, column: u32) -> FieldType {
+        self.definition(column)
+            .expect("a column is defined before a row uses it")
+            .field_type
+    }
+
+    /// Enters a series into the index.
+    pub(super) fn index_column(&self, tag_set: u32, column: u32) {
+        if let Some(column) = self.definition(column) {
+            self.index
+                .write()
+                .add_series(column.partition, &column.measurement, tag_set);
+        }
+    }
+
+    /// Columns of one partition.
+    pub(crate) fn columns_of(&self, partition: PartitionId) -> Vec<Arc<ColumnDefinition>> {
+        self.columns
+            .read()
+            .of_partition(partition)
+            .cloned()
+            .collect()
+    }
+
+    /// Measurements of one partition.
+    pub(crate) fn measurements(&self, partition: PartitionId) -> Vec<Arc<str>> {
+        self.index.read().measurements(partition).cloned().collect()
+    }
+
+    /// Numbers of the tag sets of a measurement that fulfil `predicate`.
+    pub(crate) fn select(
+        &self,
+        partition: PartitionId,
+        measurement: &Arc<str>,
+        predicate: &TagPredicate,
+    ) -> Result<RoaringBitmap> {
+        let index = self.index.read();
+        let ids = index.measurement(partition, measurement);
+        Ok(
+            if ids.is_empty() || matches!(predicate, TagPredicate::All) {
+                ids
+            } else {
+                ids & predicate.select(&*index)?
+            },
+        )
+    }
+
+    /// Tag keys of a measurement.
+    pub(crate) fn tag_keys(&self, partition: PartitionId, measurement: &Arc<str>) -> Vec<Arc<str>> {
+        let index = self.index.read();
+        let ids = index.measurement(partition, measurement);
+        index.keys_of(&ids).map(Arc::from).collect()
+    }
+
+    /// The tags behind a number.
+    pub(crate) fn tags(&self, id: u32) -> Option<TagSet> {
+        self.with_tag_set(id, |shard, entry| shard.entries[entry].tags.clone())
+    }
+
+    /// Appends the points of one column of a tag set to `times` and `values`.
+    pub(crate) fn read(
+        &self,
+        tag_set: u32,
+        partition: PartitionId,
+        column: (&Arc<str>, &str, FieldType),
+        range: TimeRange,
+        times: &mut Vec<i64>,
+        values: &mut Values,
+    ) {
+        let (measurement, field, field_type) = column;
+        let Some((number, there)) = self.find_column(partition, measurement, field) else {
+            return;
+        };
+        if there != field_type {
+            return;
+        }
+        self.with_group_of(tag_set, partition, number, |group, slot| {
+            group.read(slot, range, times, values)
+        });
+    }
+
+    fn with_group_of(
+        &self,
+        tag_set: u32,
+        partition: PartitionId,
+        column: u32,
+        then: impl FnOnce(&RowGroup, usize),
+    ) {
+        self.with_tag_set(tag_set, |shard, entry| {
+            for group in &shard.entries[entry].groups {
+                let group = &shard.groups[*group as usize];
+                if group.partition == partition
+                    && let Some(slot) = group.slot(column, 0)
+                {
+                    then(group, slot);
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Whether a measurement has a point of this tag set in `range`.
+    pub(crate) fn has_points(
+        &self,
+        tag_set: u32,
+        partition: PartitionId,
+        measurement: &Arc<str>,
+        range: TimeRange,
+    ) -> bool {
+        // Collected first: a shard's lock is never taken under the columns' lock.
+        let wanted: smallvec::SmallVec<[u32; 16]> = self
+            .columns
+            .read()
+            .of_measurement(partition, measurement)
+            .collect();
+        let found = self.with_tag_set(tag_set, |shard, entry| {
+            shard.entries[entry].groups.iter().any(|group| {
+                let group = &shard.groups[*group as usize];
+                group.partition == partition
+                    && group.columns().iter().enumerate().any(|(slot, column)| {
+                        wanted.contains(&column.column) && group.has_points(slot, range)
+                    })
+            })
+        });
+        found.unwrap_or(false)
+    }
+
+    /// Visits every row group of a partition, in no order, with its tags.
+    pub(crate) fn each_group(
+        &self,
+        partition: PartitionId,
+        visit: &mut dyn FnMut(&TagSet, &RowGroup) -> Result<()>,
+    ) -> Result<()> {
+        for shard in &self.shards {
+            let shard = shard.lock();
+            for entry in &shard.entries {
+                for group in &entry.groups {
+                    let group = &shard.groups[*group as usize];
+                    if group.partition == partition && !group.is_empty() {
+                        visit(&entry.tags, group)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing was written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places.read().is_empty()
+    }
+
+    /// Partitions that have columns here.
+    pub(crate) fn has_partition(&self, partition: PartitionId) -> bool {
+        self.columns.read().of_partition(partition).next().is_some()
+    }
+}

@@ -1,0 +1,266 @@
+//! One shard of a generation: tag sets, their row groups, and the log bytes not yet drained.
+
+use hashbrown::HashTable;
+use smallvec::SmallVec;
+
+use crate::log::{Context, Record, RowValues, put_record};
+use crate::model::{FieldType, FieldValue, TagSet};
+use crate::partition::PartitionId;
+
+use super::group::{GROUP_COLUMNS_MAX, RowGroup};
+
+/// A tag set and where its rows are.
+#[derive(Debug)]
+pub(crate) struct TagEntry {
+    /// Number in the generation.
+    pub(crate) id: u32,
+    pub(crate) tags: TagSet,
+    /// Indices into the shard's groups.
+    pub(crate) groups: SmallVec<[u32; 2]>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Shard {
+    by_tags: HashTable<u32>,
+    pub(crate) entries: Vec<TagEntry>,
+    pub(crate) groups: Vec<RowGroup>,
+    buffer: Vec<u8>,
+    context: Context,
+    scratch: RowValues,
+}
+
+/// A value on its way into a row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) column: u32,
+    pub(crate) value: &'a FieldValue,
+}
+
+/// Where a row goes, and whom to ask about columns and groups.
+pub(crate) struct RowTarget<'a> {
+    /// Index of the tag set's entry.
+    pub(crate) entry: usize,
+    pub(crate) partition: PartitionId,
+    /// ns.
+    pub(crate) time: i64,
+    /// Failed appends of the log before this write.
+    pub(crate) failures: u64,
+    /// A column's type.
+    pub(crate) type_of: &'a dyn Fn(u32) -> FieldType,
+    /// A number for a new group.
+    pub(crate) next_group: &'a dyn Fn() -> u32,
+}
+
+/// What a row changed, for the index.
+#[derive(Debug, Default)]
+pub(crate) struct RowEffect {
+    pub(crate) bytes: usize,
+    /// Columns that this tag set did not have before.
+    pub(crate) columns_added: SmallVec<[u32; 4]>,
+}
+
+impl Shard {
+    /// The entry of `tags`, if it is here. `hash` is that of its canonical text.
+    pub(crate) fn find(&self, hash: u64, tags: &TagSet) -> Option<usize> {
+        let found = self
+            .by_tags
+            .find(hash, |index| self.entries[*index as usize].tags == *tags);
+        found.map(|index| *index as usize)
+    }
+
+    /// Adds an entry; logs it where `log` says so.
+    pub(crate) fn add_tag_set(
+        &mut self,
+        hash: u64,
+        id: u32,
+        tags: TagSet,
+        hash_of: impl Fn(&TagSet) -> u64,
+    ) -> usize {
+        let index = self.entries.len();
+        let number = u32::try_from(index).expect("ids are u32, and a shard holds some of them");
+        self.entries.push(TagEntry {
+            id,
+            tags,
+            groups: SmallVec::new(),
+        });
+        let entries = &self.entries;
+        self.by_tags
+            .insert_unique(hash, number, |at| hash_of(&entries[*at as usize].tags));
+        index
+    }
+
+    /// Logs a definition.
+    pub(crate) fn log(&mut self, record: &Record<'_>) {
+        self.open_buffer();
+        put_record(&mut self.buffer, record);
+    }
+
+    fn open_buffer(&mut self) {
+        if self.buffer.is_empty() {
+            put_record(&mut self.buffer, &Record::Context);
+            self.context = Context::default();
+        }
+    }
+
+    /// Moves the undrained log bytes to `out`.
+    pub(crate) fn drain(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.buffer);
+    }
+
+    /// Writes one row (values of one tag set and time) into the groups that hold its columns.
+    /// Later values of one column win.
+    pub(crate) fn write_row(
+        &mut self,
+        target: &RowTarget<'_>,
+        incoming: &[Incoming<'_>],
+    ) -> RowEffect {
+        let RowTarget {
+            entry,
+            partition,
+            time,
+            failures,
+            ..
+        } = *target;
+        let mut effect = RowEffect::default();
+        let mut unplaced: SmallVec<[Incoming<'_>; 4]> = SmallVec::new();
+        let mut placed = 0;
+        let mut touched: Option<usize> = None;
+        let groups = self.entries[entry].groups.clone();
+        for index in groups.iter().map(|index| *index as usize) {
+            if self.groups[index].partition != partition {
+                continue;
+            }
+            let mut values = std::mem::take(&mut self.scratch);
+            values.clear();
+            for one in incoming {
+                if let Some(slot) = self.groups[index].slot(one.column, values.len()) {
+                    place(&mut values, slot, one.value);
+                    placed += 1;
+                }
+            }
+            if !values.is_empty() {
+                self.open_buffer();
+                let group = &mut self.groups[index];
+                effect.bytes +=
+                    group.write(time, &values, &mut self.buffer, &mut self.context, failures);
+                touched = Some(index);
+            }
+            self.scratch = values;
+            if placed == incoming.len() {
+                return effect;
+            }
+        }
+        for one in incoming {
+            let known = groups
+                .iter()
+                .map(|index| &self.groups[*index as usize])
+                .any(|group| group.partition == partition && group.slot(one.column, 0).is_some());
+            if !known {
+                unplaced.push(*one);
+            }
+        }
+        self.write_new_columns(target, &unplaced, touched, &mut effect);
+        effect
+    }
+
+    /// Columns that this tag set has not had: they join the group that the same row touched, or
+    /// form groups of their own.
+    fn write_new_columns(
+        &mut self,
+        target: &RowTarget<'_>,
+        unplaced: &[Incoming<'_>],
+        touched: Option<usize>,
+        effect: &mut RowEffect,
+    ) {
+        let mut rest = unplaced;
+        let mut joined = touched;
+        while !rest.is_empty() {
+            let index = match joined.take() {
+                Some(index) if self.groups[index].columns().len() < GROUP_COLUMNS_MAX => index,
+                _ => self.add_group(target, rest, effect),
+            };
+            let mut values = RowValues::new();
+            let mut taken = 0;
+            for one in rest {
+                let slot = match self.groups[index].slot(one.column, values.len()) {
+                    Some(slot) => slot,
+                    None if self.groups[index].columns().len() < GROUP_COLUMNS_MAX => {
+                        let group = self.groups[index].id;
+                        self.log(&Record::GroupExtend {
+                            group,
+                            column: one.column,
+                        });
+                        effect.columns_added.push(one.column);
+                        self.groups[index].add_column(one.column, (target.type_of)(one.column))
+                    }
+                    None => break,
+                };
+                place(&mut values, slot, one.value);
+                taken += 1;
+            }
+            self.open_buffer();
+            let group = &mut self.groups[index];
+            effect.bytes += group.write(
+                target.time,
+                &values,
+                &mut self.buffer,
+                &mut self.context,
+                target.failures,
+            );
+            rest = &rest[taken..];
+        }
+    }
+
+    fn add_group(
+        &mut self,
+        target: &RowTarget<'_>,
+        incoming: &[Incoming<'_>],
+        effect: &mut RowEffect,
+    ) -> usize {
+        let RowTarget {
+            entry, partition, ..
+        } = *target;
+        let id = (target.next_group)();
+        let mut columns: Vec<u32> = Vec::with_capacity(incoming.len().min(GROUP_COLUMNS_MAX));
+        for one in incoming {
+            if columns.len() < GROUP_COLUMNS_MAX && !columns.contains(&one.column) {
+                columns.push(one.column);
+            }
+        }
+        let mut group = RowGroup::new(id, partition);
+        for column in &columns {
+            group.add_column(*column, (target.type_of)(*column));
+            effect.columns_added.push(*column);
+        }
+        effect.bytes += std::mem::size_of::<RowGroup>() + columns.len() * 96;
+        let tag_set = self.entries[entry].id;
+        self.log(&Record::Group {
+            group: id,
+            tag_set,
+            partition,
+            columns,
+        });
+        self.insert_group(entry, group)
+    }
+
+    /// Adds a group to an entry; answers its index.
+    pub(crate) fn insert_group(&mut self, entry: usize, group: RowGroup) -> usize {
+        let index = self.groups.len();
+        self.groups.push(group);
+        let number = u32::try_from(index).expect("ids are u32, and a shard holds some of them");
+        self.entries[entry].groups.push(number);
+        index
+    }
+}
+
+/// Keeps `values` sorted by slot; a slot that stands twice takes the later value.
+fn place(values: &mut RowValues, slot: usize, value: &FieldValue) {
+    match values.last() {
+        Some((last, _)) if *last >= slot => match values.binary_search_by_key(&slot, |(s, _)| *s) {
+            Ok(at) => values[at].1 = value.clone(),
+            Err(at) => values.insert(at, (slot, value.clone())),
+        },
+        _ => values.push((slot, value.clone())),
+    }
+}

@@ -1,0 +1,14 @@
+//! What the write-ahead log's frames hold: definitions, catalog changes and rows.
+//!
+//! A frame's body is a sequence of records. Definitions stand before the rows that use them and
+//! start afresh in each generation, so a generation replays alone. Byte tables are in
+//! docs/format.md.
+
+mod record;
+mod row;
+
+pub(crate) use record::{Record, decode, put_record};
+pub(crate) use row::{
+    ABSOLUTE_EVERY, Context, Reference, RowHeader, RowPlace, RowShape, RowValues, Slot, encode_row,
+    row_values,
+};

@@ -1,0 +1,307 @@
+//! The kinds of record, and their bytes.
+
+use crate::catalog::{CatalogChange, MakeDefault, PolicyId, PolicySpec};
+use crate::model::FieldType;
+use crate::partition::PartitionId;
+use crate::varint::{Reader, put, put_signed, put_text};
+
+use super::row::{RowHeader, row_header};
+
+const GENERATION: u8 = 1;
+const CATALOG: u8 = 2;
+const PARTITION: u8 = 3;
+const COLUMN: u8 = 4;
+const TAG_SET: u8 = 5;
+const GROUP: u8 = 6;
+const GROUP_EXTEND: u8 = 7;
+const DROP_PARTITION: u8 = 8;
+const CONTEXT: u8 = 9;
+/// Records from here on are rows; the low bits are flags.
+pub(super) const ROW: u8 = 0x80;
+
+/// One record of a frame.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Record<'a> {
+    /// All that follows belongs to this generation.
+    Generation(u64),
+    /// A catalog change and the catalog's version after it.
+    Catalog { version: u64, change: CatalogChange },
+    /// A partition: `start..end` ns.
+    Partition {
+        id: PartitionId,
+        policy: PolicyId,
+        start: i64,
+        end: i64,
+    },
+    /// A column of a partition.
+    Column {
+        column: u32,
+        partition: PartitionId,
+        field_type: FieldType,
+        measurement: &'a str,
+        field: &'a str,
+    },
+    /// A tag set.
+    TagSet { tag_set: u32, canonical: &'a str },
+    /// A row group: one tag set with columns of one partition.
+    Group {
+        group: u32,
+        tag_set: u32,
+        partition: PartitionId,
+        columns: Vec<u32>,
+    },
+    /// One more column for a row group.
+    GroupExtend { group: u32, column: u32 },
+    /// A partition and everything in it is gone.
+    DropPartition(PartitionId),
+    /// Rows before and after this do not refer to each other's group and time.
+    Context,
+    /// A row; its values follow and need the group's shape.
+    Row(RowHeader),
+}
+
+/// Appends a record; rows are written by [`super::encode_row`].
+pub(crate) fn put_record(out: &mut Vec<u8>, record: &Record<'_>) {
+    match record {
+        Record::Generation(id) => {
+            out.push(GENERATION);
+            put(out, *id);
+        }
+        Record::Catalog { version, change } => {
+            out.push(CATALOG);
+            put(out, *version);
+            put_change(out, change);
+        }
+        Record::Partition {
+            id,
+            policy,
+            start,
+            end,
+        } => {
+            out.push(PARTITION);
+            put(out, id.0);
+            put(out, policy.0);
+            put_signed(out, *start);
+            put_signed(out, *end);
+        }
+        Record::Column {
+            column,
+            partition,
+            field_type,
+            measurement,
+            field,
+        } => {
+            out.push(COLUMN);
+            put(out, u64::from(*column));
+            put(out, partition.0);
+            out.push(*field_type as u8);
+            put_text(out, measurement);
+            put_text(out, field);
+        }
+        Record::TagSet { tag_set, canonical } => {
+            out.push(TAG_SET);
+            put(out, u64::from(*tag_set));
+            put_text(out, canonical);
+        }
+        Record::Group {
+            group,
+            tag_set,
+            partition,
+            columns,
+        } => {
+            out.push(GROUP);
+            put(out, u64::from(*group));
+            put(out, u64::from(*tag_set));
+            put(out, partition.0);
+            put(out, columns.len() as u64);
+            for column in columns {
+                put(out, u64::from(*column));
+            }
+        }
+        Record::GroupExtend { group, column } => {
+            out.push(GROUP_EXTEND);
+            put(out, u64::from(*group));
+            put(out, u64::from(*column));
+        }
+        Record::DropPartition(id) => {
+            out.push(DROP_PARTITION);
+            put(out, id.0);
+        }
+        Record::Context => out.push(CONTEXT),
+        Record::Row(_) => unreachable!("rows are written by encode_row, with their values"),
+    }
+}
+
+/// Reads the next record, or for a row its header; `None` where the bytes make no sense.
+pub(crate) fn decode<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
+    Some(match reader.byte()? {
+        GENERATION => Record::Generation(reader.varint()?),
+        CATALOG => Record::Catalog {
+            version: reader.varint()?,
+            change: change(reader)?,
+        },
+        PARTITION => Record::Partition {
+            id: PartitionId(reader.varint()?),
+            policy: PolicyId(reader.varint()?),
+            start: reader.signed()?,
+            end: reader.signed()?,
+        },
+        COLUMN => Record::Column {
+            column: reader.number()?,
+            partition: PartitionId(reader.varint()?),
+            field_type: FieldType::from_id(reader.byte()?)?,
+            measurement: reader.text()?,
+            field: reader.text()?,
+        },
+        TAG_SET => Record::TagSet {
+            tag_set: reader.number()?,
+            canonical: reader.text()?,
+        },
+        GROUP => {
+            let group = reader.number()?;
+            let tag_set = reader.number()?;
+            let partition = PartitionId(reader.varint()?);
+            let count = reader.count(1)?;
+            let columns = (0..count).map(|_| reader.number()).collect::<Option<_>>()?;
+            Record::Group {
+                group,
+                tag_set,
+                partition,
+                columns,
+            }
+        }
+        GROUP_EXTEND => Record::GroupExtend {
+            group: reader.number()?,
+            column: reader.number()?,
+        },
+        DROP_PARTITION => Record::DropPartition(PartitionId(reader.varint()?)),
+        CONTEXT => Record::Context,
+        kind if kind >= ROW => Record::Row(row_header(kind, reader)?),
+        _ => return None,
+    })
+}
+
+const CREATE_DATABASE: u8 = 0;
+const DROP_DATABASE: u8 = 1;
+const CREATE_POLICY: u8 = 2;
+const ALTER_POLICY: u8 = 3;
+const DROP_POLICY: u8 = 4;
+
+fn put_change(out: &mut Vec<u8>, change: &CatalogChange) {
+    match change {
+        CatalogChange::CreateDatabase { name, policy } => {
+            out.push(CREATE_DATABASE);
+            put_text(out, name);
+            out.push(u8::from(policy.is_some()));
+            if let Some(policy) = policy {
+                put_spec(out, policy);
+            }
+        }
+        CatalogChange::DropDatabase { name } => {
+            out.push(DROP_DATABASE);
+            put_text(out, name);
+        }
+        CatalogChange::CreatePolicy {
+            database,
+            policy,
+            default,
+        } => {
+            out.push(CREATE_POLICY);
+            put_text(out, database);
+            put_spec(out, policy);
+            out.push(u8::from(*default == MakeDefault::Yes));
+        }
+        CatalogChange::AlterPolicy {
+            database,
+            policy,
+            default,
+        } => {
+            out.push(ALTER_POLICY);
+            put_text(out, database);
+            put_spec(out, policy);
+            out.push(u8::from(*default == MakeDefault::Yes));
+        }
+        CatalogChange::DropPolicy { database, name } => {
+            out.push(DROP_POLICY);
+            put_text(out, database);
+            put_text(out, name);
+        }
+    }
+}
+
+fn put_spec(out: &mut Vec<u8>, spec: &PolicySpec) {
+    let set = u8::from(spec.name.is_some())
+        | u8::from(spec.retention.is_some()) << 1
+        | u8::from(spec.shard_duration_ns.is_some()) << 2
+        | u8::from(spec.replication.is_some()) << 3;
+    out.push(set);
+    if let Some(name) = &spec.name {
+        put_text(out, name);
+    }
+    if let Some(retention) = spec.retention {
+        put_signed(out, retention);
+    }
+    if let Some(shard) = spec.shard_duration_ns {
+        put_signed(out, shard);
+    }
+    if let Some(replication) = spec.replication {
+        put(out, u64::from(replication));
+    }
+}
+
+fn change(reader: &mut Reader<'_>) -> Option<CatalogChange> {
+    let default = |byte| match byte {
+        0 => Some(MakeDefault::No),
+        1 => Some(MakeDefault::Yes),
+        _ => None,
+    };
+    Some(match reader.byte()? {
+        CREATE_DATABASE => CatalogChange::CreateDatabase {
+            name: reader.text()?.to_owned(),
+            policy: match reader.byte()? {
+                0 => None,
+                1 => Some(spec(reader)?),
+                _ => return None,
+            },
+        },
+        DROP_DATABASE => CatalogChange::DropDatabase {
+            name: reader.text()?.to_owned(),
+        },
+        CREATE_POLICY => CatalogChange::CreatePolicy {
+            database: reader.text()?.to_owned(),
+            policy: spec(reader)?,
+            default: default(reader.byte()?)?,
+        },
+        ALTER_POLICY => CatalogChange::AlterPolicy {
+            database: reader.text()?.to_owned(),
+            policy: spec(reader)?,
+            default: default(reader.byte()?)?,
+        },
+        DROP_POLICY => CatalogChange::DropPolicy {
+            database: reader.text()?.to_owned(),
+            name: reader.text()?.to_owned(),
+        },
+        _ => return None,
+    })
+}
+
+fn spec(reader: &mut Reader<'_>) -> Option<PolicySpec> {
+    let set = reader.byte()?;
+    if set > 0x0f {
+        return None;
+    }
+    let mut spec = PolicySpec::default();
+    if set & 1 != 0 {
+        spec.name = Some(reader.text()?.to_owned());
+    }
+    if set & 2 != 0 {
+        spec.retention = Some(reader.signed()?);
+    }
+    if set & 4 != 0 {
+        spec.shard_duration_ns = Some(reader.signed()?);
+    }
+    if set & 8 != 0 {
+        spec.replication = Some(reader.number()?);
+    }
+    Some(spec)
+}

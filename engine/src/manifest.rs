@@ -1,0 +1,293 @@
+//! The manifest: which segments exist, what of the log they cover, and the catalog.
+//!
+//! One checksummed file, replaced atomically by every edit. A file that it does not name is
+//! removed at start. Byte tables are in docs/format.md.
+
+use std::path::{Path, PathBuf};
+
+use plimsoll_wal::Error as StorageError;
+use plimsoll_wal::storage::{ReadMode, Storage};
+
+use crate::catalog::{Catalog, Database, DatabaseId, Policy, PolicyId, Retention};
+use crate::model::Timestamp;
+use crate::partition::PartitionId;
+use crate::segment::SegmentFacts;
+use crate::varint::{Reader, put, put_signed, put_text};
+use crate::{Error, Result};
+
+/// The file's name in the data directory.
+pub(crate) const FILE: &str = "MANIFEST";
+const TEMPORARY: &str = "MANIFEST.new";
+const MAGIC: &[u8; 8] = b"PLIMMANI";
+/// The format this program writes, and the newest it reads.
+pub const FORMAT: u32 = 1;
+const HEADER_BYTES: usize = 24;
+
+/// A partition as the manifest names it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PartitionEntry {
+    pub(crate) id: PartitionId,
+    pub(crate) policy: PolicyId,
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    /// Lowest rank first.
+    pub(crate) segments: Vec<SegmentEntry>,
+}
+
+/// A segment as the manifest names it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SegmentEntry {
+    pub(crate) id: u64,
+    pub(crate) rank_low: u64,
+    pub(crate) rank_high: u64,
+    pub(crate) facts: SegmentFacts,
+}
+
+/// The whole state that is not in the log.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Manifest {
+    /// Counts edits.
+    pub(crate) edit: u64,
+    /// Frames up to this sequence are in segments.
+    pub(crate) log_covered: u64,
+    /// The generation that comes after the last flushed one.
+    pub(crate) next_generation: u64,
+    pub(crate) next_partition: u64,
+    pub(crate) next_segment: u64,
+    pub(crate) catalog: Catalog,
+    pub(crate) partitions: Vec<PartitionEntry>,
+}
+
+impl Manifest {
+    /// Reads the manifest; `None` where there is none yet.
+    ///
+    /// # Errors
+    /// `Corrupt`, `NewerFormat`, `Io`.
+    pub(crate) fn read(storage: &dyn Storage, directory: &Path) -> Result<Option<Self>> {
+        let path = directory.join(FILE);
+        if !storage.exists(&path)? {
+            return Ok(None);
+        }
+        let region = storage.region(&path, ReadMode::Pread)?;
+        decode(&region, &path).map(Some)
+    }
+
+    /// Replaces the manifest: written aside, synced, renamed, directory synced.
+    ///
+    /// # Errors
+    /// `Io`; the old manifest stands.
+    pub(crate) fn replace(&self, storage: &dyn Storage, directory: &Path) -> Result<()> {
+        let temporary = directory.join(TEMPORARY);
+        if storage.exists(&temporary)? {
+            storage.remove(&temporary)?;
+        }
+        let file = storage.create(&temporary)?;
+        file.write_at(0, &self.encode())?;
+        file.sync()?;
+        storage.rename(&temporary, &directory.join(FILE))?;
+        storage.sync_directory(directory)?;
+        Ok(())
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        for number in [
+            self.edit,
+            self.log_covered,
+            self.next_generation,
+            self.next_partition,
+            self.next_segment,
+        ] {
+            put(&mut body, number);
+        }
+        put_catalog(&mut body, &self.catalog);
+        put(&mut body, self.partitions.len() as u64);
+        for partition in &self.partitions {
+            put(&mut body, partition.id.0);
+            put(&mut body, partition.policy.0);
+            put_signed(&mut body, partition.start);
+            put_signed(&mut body, partition.end);
+            put(&mut body, partition.segments.len() as u64);
+            for segment in &partition.segments {
+                put_segment(&mut body, segment);
+            }
+        }
+        let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&FORMAT.to_le_bytes());
+        out.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+        out.extend_from_slice(&(body.len() as u64).to_le_bytes());
+        out.extend_from_slice(&body);
+        out
+    }
+}
+
+fn put_catalog(out: &mut Vec<u8>, catalog: &Catalog) {
+    put(out, catalog.version);
+    put(out, catalog.next_id);
+    put(out, catalog.databases.len() as u64);
+    for database in catalog.databases.values() {
+        put(out, database.id.0);
+        put_text(out, &database.name);
+        put_text(out, &database.default_policy);
+        put(out, database.policies.len() as u64);
+        for policy in &database.policies {
+            put(out, policy.id.0);
+            put_text(out, &policy.name);
+            put_signed(out, policy.retention.as_ns());
+            put_signed(out, policy.shard_duration_ns);
+            put(out, u64::from(policy.replication));
+        }
+    }
+}
+
+fn put_segment(out: &mut Vec<u8>, segment: &SegmentEntry) {
+    put(out, segment.id);
+    put(out, segment.rank_low);
+    put(out, segment.rank_high);
+    put(out, segment.facts.len_bytes);
+    put(out, u64::from(segment.facts.footer_crc));
+    put(out, segment.facts.points);
+    put(out, u64::from(segment.facts.tag_sets));
+    put_signed(out, segment.facts.first.0);
+    put_signed(out, segment.facts.last.0);
+}
+
+fn decode(bytes: &[u8], path: &Path) -> Result<Manifest> {
+    let corrupt = |offset: u64| Error::Corrupt {
+        what: "manifest",
+        path: path.to_owned(),
+        offset,
+    };
+    let header = bytes.get(..HEADER_BYTES).ok_or_else(|| corrupt(0))?;
+    if &header[..8] != MAGIC {
+        return Err(corrupt(0));
+    }
+    let word = |at: usize| {
+        u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
+    if word(8) > FORMAT {
+        return Err(StorageError::NewerFormat {
+            path: path.to_owned(),
+            found: word(8),
+            known: FORMAT,
+        }
+        .into());
+    }
+    let body = &bytes[HEADER_BYTES..];
+    let len = u64::from(word(16)) | u64::from(word(20)) << 32;
+    if word(8) == 0 || len != body.len() as u64 || crc32fast::hash(body) != word(12) {
+        return Err(corrupt(8));
+    }
+    let mut reader = Reader::new(body);
+    manifest(&mut reader)
+        .filter(|_| reader.is_empty())
+        .ok_or_else(|| corrupt((HEADER_BYTES + reader.offset()) as u64))
+}
+
+fn manifest(reader: &mut Reader<'_>) -> Option<Manifest> {
+    let mut manifest = Manifest {
+        edit: reader.varint()?,
+        log_covered: reader.varint()?,
+        next_generation: reader.varint()?,
+        next_partition: reader.varint()?,
+        next_segment: reader.varint()?,
+        catalog: catalog(reader)?,
+        partitions: Vec::new(),
+    };
+    for _ in 0..reader.count(5)? {
+        let mut partition = PartitionEntry {
+            id: PartitionId(reader.varint()?),
+            policy: PolicyId(reader.varint()?),
+            start: reader.signed()?,
+            end: reader.signed()?,
+            segments: Vec::new(),
+        };
+        for _ in 0..reader.count(9)? {
+            partition.segments.push(segment(reader)?);
+        }
+        manifest.partitions.push(partition);
+    }
+    Some(manifest)
+}
+
+fn catalog(reader: &mut Reader<'_>) -> Option<Catalog> {
+    let mut catalog = Catalog {
+        version: reader.varint()?,
+        next_id: reader.varint()?,
+        ..Catalog::default()
+    };
+    for _ in 0..reader.count(4)? {
+        let id = DatabaseId(reader.varint()?);
+        let name = reader.text()?.to_owned();
+        let default_policy = reader.text()?.to_owned();
+        let mut policies = Vec::new();
+        for _ in 0..reader.count(5)? {
+            policies.push(Policy {
+                id: PolicyId(reader.varint()?),
+                name: reader.text()?.to_owned(),
+                retention: Retention::from_ns(reader.signed()?),
+                shard_duration_ns: reader.signed()?,
+                replication: reader.number()?,
+            });
+        }
+        catalog.databases.insert(
+            name.clone(),
+            Database {
+                id,
+                name,
+                default_policy,
+                policies,
+            },
+        );
+    }
+    Some(catalog)
+}
+
+fn segment(reader: &mut Reader<'_>) -> Option<SegmentEntry> {
+    Some(SegmentEntry {
+        id: reader.varint()?,
+        rank_low: reader.varint()?,
+        rank_high: reader.varint()?,
+        facts: SegmentFacts {
+            len_bytes: reader.varint()?,
+            footer_crc: reader.number()?,
+            points: reader.varint()?,
+            tag_sets: reader.number()?,
+            first: Timestamp(reader.signed()?),
+            last: Timestamp(reader.signed()?),
+        },
+    })
+}
+
+/// Where things lie: every path of the data directory is made here.
+#[derive(Debug, Clone)]
+pub(crate) struct Paths {
+    pub(crate) root: PathBuf,
+}
+
+impl Paths {
+    pub(crate) fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    pub(crate) fn partitions(&self) -> PathBuf {
+        self.root.join("partitions")
+    }
+
+    pub(crate) fn partition(&self, id: PartitionId) -> PathBuf {
+        self.partitions().join(Self::partition_name(id))
+    }
+
+    pub(crate) fn partition_name(id: PartitionId) -> String {
+        format!("{:016x}", id.0)
+    }
+
+    pub(crate) fn segment(&self, partition: PartitionId, segment: u64) -> PathBuf {
+        self.partition(partition).join(Self::segment_name(segment))
+    }
+
+    pub(crate) fn segment_name(segment: u64) -> String {
+        format!("{segment:016x}.seg")
+    }
+}

@@ -1,0 +1,153 @@
+//! Partitions: one shard duration of one retention policy, dropped whole when it expires.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::catalog::{Policy, PolicyId, Retention};
+use crate::model::{FieldType, TimeRange, Timestamp};
+use crate::segment::Segment;
+
+/// Number of a partition, never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionId(pub u64);
+
+/// A partition and the segments that hold its flushed data, lowest rank first.
+#[derive(Debug, Clone)]
+pub(crate) struct Partition {
+    pub(crate) id: PartitionId,
+    pub(crate) policy: PolicyId,
+    /// First ns.
+    pub(crate) start: i64,
+    /// First ns after the last.
+    pub(crate) end: i64,
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) segments: Vec<Arc<Segment>>,
+}
+
+impl Partition {
+    pub(crate) fn range(&self) -> TimeRange {
+        TimeRange {
+            start: Timestamp(self.start),
+            end: Timestamp(self.end.saturating_sub(1)),
+        }
+    }
+
+    /// Whether everything in it is older than the policy keeps.
+    pub(crate) fn is_expired(&self, retention: Retention, now: Timestamp) -> bool {
+        match retention {
+            Retention::Forever => false,
+            Retention::For(ns) => self.end.saturating_add(ns) <= now.0,
+        }
+    }
+}
+
+/// The bounds of the partition of `policy` that holds `time`, kept clear of those that are there:
+/// a policy whose shard duration was altered has partitions of several lengths.
+pub(crate) fn plan_bounds<'a>(
+    policy: &Policy,
+    time: Timestamp,
+    existing: impl Iterator<Item = &'a Partition>,
+) -> (i64, i64) {
+    let start = time.window_start(policy.shard_duration_ns).0;
+    let end = start.saturating_add(policy.shard_duration_ns);
+    existing.fold((start, end), |(start, end), there| {
+        if there.end <= time.0 {
+            (start.max(there.end), end)
+        } else if there.start > time.0 {
+            (start, end.min(there.start))
+        } else {
+            (start, end)
+        }
+    })
+}
+
+type Fields = HashMap<Arc<str>, FieldType>;
+
+/// Which type each field of a partition has; the first write claims it.
+#[derive(Debug, Default)]
+pub(crate) struct Schema {
+    measurements: RwLock<HashMap<Arc<str>, Fields>>,
+}
+
+impl Schema {
+    /// Claims `field` of `measurement` as `field_type`; answers the type that it has.
+    pub(crate) fn claim(
+        &self,
+        measurement: &Arc<str>,
+        field: &Arc<str>,
+        field_type: FieldType,
+    ) -> FieldType {
+        if let Some(there) = self.field_type(measurement, field) {
+            return there;
+        }
+        let mut measurements = self.measurements.write();
+        let fields = measurements.entry(Arc::clone(measurement)).or_default();
+        *fields.entry(Arc::clone(field)).or_insert(field_type)
+    }
+
+    pub(crate) fn field_type(&self, measurement: &str, field: &str) -> Option<FieldType> {
+        self.measurements
+            .read()
+            .get(measurement)?
+            .get(field)
+            .copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{DAY_NS, HOUR_NS};
+
+    fn policy(shard_duration_ns: i64) -> Policy {
+        Policy {
+            id: PolicyId(1),
+            name: "p".to_owned(),
+            retention: Retention::Forever,
+            shard_duration_ns,
+            replication: 1,
+        }
+    }
+
+    fn partition(start: i64, end: i64) -> Partition {
+        Partition {
+            id: PartitionId(1),
+            policy: PolicyId(1),
+            start,
+            end,
+            schema: Arc::default(),
+            segments: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_time_before_1970_lies_in_its_window() {
+        let bounds = plan_bounds(&policy(HOUR_NS), Timestamp(-1), [].iter());
+        assert_eq!(bounds, (-HOUR_NS, 0));
+    }
+
+    #[test]
+    fn a_longer_shard_duration_does_not_overlap_what_is_there() {
+        let there = [partition(0, HOUR_NS), partition(3 * HOUR_NS, 4 * HOUR_NS)];
+        let bounds = plan_bounds(&policy(DAY_NS), Timestamp(2 * HOUR_NS), there.iter());
+        assert_eq!(bounds, (HOUR_NS, 3 * HOUR_NS));
+    }
+
+    #[test]
+    fn the_extremes_of_time_have_a_partition() {
+        let (start, _) = plan_bounds(&policy(DAY_NS), crate::model::TIME_MIN, [].iter());
+        assert_eq!(start, i64::MIN);
+        let (start, end) = plan_bounds(&policy(DAY_NS), crate::model::TIME_MAX, [].iter());
+        assert!(start <= crate::model::TIME_MAX.0 && end == i64::MAX);
+    }
+
+    #[test]
+    fn the_first_type_of_a_field_stays() {
+        let schema = Schema::default();
+        let (m, f) = ("m".into(), "f".into());
+        assert_eq!(schema.claim(&m, &f, FieldType::Float), FieldType::Float);
+        assert_eq!(schema.claim(&m, &f, FieldType::Integer), FieldType::Float);
+    }
+}

@@ -1,0 +1,646 @@
+//! Collects the chunks of a segment, encodes each at once, and writes them in the segment's order.
+
+use std::cmp::Ordering;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use plimsoll_wal::storage::Storage;
+
+use super::bounds::{self, ObjectsEncoder};
+use super::chunks::{self, ChunkEncoder, Sparse};
+use super::layout::{self, Footer, GROUP, PAGE_BYTES, Section, Span};
+use super::postings;
+use super::schema::SchemaEncoder;
+use super::symbols;
+use super::tag_sets::TagSetsEncoder;
+use super::times::{NewTimes, TimeColumn};
+use super::writer::Writer;
+use super::{SegmentFacts, SegmentIdentity};
+use crate::codec::text::STRING_BYTES_MAX;
+use crate::model::tags::{raw_pairs, unescaped};
+use crate::model::{FieldType, TagSet, Timestamp, Values};
+use crate::{Error, Result};
+
+/// Encoded bytes are kept in pieces of this size, so that none is ever copied to grow.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// What a segment will hold. Chunks may come in any order.
+#[derive(Debug)]
+pub struct SegmentBuilder {
+    identity: SegmentIdentity,
+    names: Interner<Arc<str>>,
+    /// (measurement, field, type), the first two by name's number.
+    columns: Interner<(u32, u32, FieldType)>,
+    tag_sets: Interner<TagSet>,
+    times: NewTimes,
+    chunks: Vec<NewChunk>,
+    /// The first and last time of chunks that leave out rows of their time column.
+    sparse_bounds: HashMap<usize, (i64, i64)>,
+    entries: Arena,
+    data: Arena,
+    points: u64,
+    encoder: ChunkEncoder,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct NewChunk {
+    column: u32,
+    tag_set: u32,
+    time_column: u32,
+    entries: Piece,
+    data: Piece,
+}
+
+impl SegmentBuilder {
+    /// Starts an empty segment.
+    #[must_use]
+    pub fn new(identity: SegmentIdentity) -> Self {
+        Self {
+            identity,
+            names: Interner::default(),
+            columns: Interner::default(),
+            tag_sets: Interner::default(),
+            times: NewTimes::default(),
+            chunks: Vec::new(),
+            sparse_bounds: HashMap::new(),
+            entries: Arena::default(),
+            data: Arena::default(),
+            points: 0,
+            encoder: ChunkEncoder::default(),
+        }
+    }
+
+    /// The column of exactly these times, which is kept once however often it is asked for.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the times are none or not strictly ascending.
+    pub fn time_column(&mut self, times: &[i64]) -> Result<TimeColumn> {
+        self.times.intern(times).map(TimeColumn)
+    }
+
+    /// Adds the values of one field of one series.
+    ///
+    /// Shape: one value for each time, or for each `true` of `presence`, which has one entry for
+    /// each time. A chunk without values is left out.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the lengths do not fit; [`Error::Limit`] for a string beyond
+    /// [`STRING_BYTES_MAX`].
+    pub fn chunk(
+        &mut self,
+        measurement: &str,
+        field: &str,
+        tags: &TagSet,
+        times: TimeColumn,
+        presence: Option<&[bool]>,
+        values: &Values,
+    ) -> Result<()> {
+        if !self.times.contains(times.0) {
+            return Err(Error::Invalid("a time column of another segment".into()));
+        }
+        check_strings(values)?;
+        let mut time_column = times.0;
+        let all = self.times.times(time_column);
+        let rows = all.len();
+        let present = presence.map_or(rows, |bits| bits.iter().filter(|bit| **bit).count());
+        if presence.is_some_and(|bits| bits.len() != rows) || present != values.len() {
+            return Err(Error::Invalid(format!(
+                "a chunk of {} values for {present} of {rows} times",
+                values.len()
+            )));
+        }
+        if present == 0 {
+            return Ok(());
+        }
+        let mut presence = presence.filter(|_| present < rows);
+        let mut bounds = None;
+        if let Some(bits) = presence {
+            let there: Vec<i64> = all
+                .iter()
+                .zip(bits)
+                .filter(|(_, there)| **there)
+                .map(|(time, _)| *time)
+                .collect();
+            bounds = Some((there[0], there[present - 1]));
+            // A bit a row, and what an entry says more of a sparse block.
+            let bitmap_bytes = rows / 8 + 8;
+            if let Some(own) = self.times.intern_below(&there, bitmap_bytes) {
+                (time_column, presence, bounds) = (own, None, None);
+            }
+        }
+        self.encode_blocks(time_column, presence, values);
+        self.times.refer(time_column);
+        let measurement = self.names.number(measurement, |name| name.into());
+        let field = self.names.number(field, |name| name.into());
+        let column = (measurement, field, values.field_type());
+        if let Some(bounds) = bounds {
+            self.sparse_bounds.insert(self.chunks.len(), bounds);
+        }
+        self.chunks.push(NewChunk {
+            column: self.columns.number(&column, |column| *column),
+            tag_set: self.tag_sets.number(tags, Clone::clone),
+            time_column,
+            entries: self.entries.put(&self.encoder.entries),
+            data: self.data.put(&self.encoder.data),
+        });
+        self.points += values.len() as u64;
+        Ok(())
+    }
+
+    fn encode_blocks(&mut self, time_column: u32, presence: Option<&[bool]>, values: &Values) {
+        self.encoder.clear();
+        let block_rows: Vec<usize> = self.times.block_rows(time_column).collect();
+        let (mut row, mut value) = (0, 0);
+        for rows in block_rows {
+            let sparse = presence.map(|bits| &bits[row..row + rows]);
+            let count = sparse.map_or(rows, |bits| bits.iter().filter(|bit| **bit).count());
+            if count == 0 {
+                self.encoder.empty_block();
+            } else {
+                let sparse = sparse.filter(|_| count < rows).map(|present| Sparse {
+                    present,
+                    times: &self.times.times(time_column)[row..row + rows],
+                });
+                self.encoder.block(values, value, value + count, sparse);
+            }
+            row += rows;
+            value += count;
+        }
+    }
+
+    /// How many values were added.
+    #[must_use]
+    pub fn points(&self) -> u64 {
+        self.points
+    }
+
+    /// How many bytes the encoded values take so far.
+    #[must_use]
+    pub fn encoded_bytes(&self) -> usize {
+        self.entries.len + self.data.len
+    }
+
+    /// Writes the segment to `path`, by way of a temporary name in the same directory, durably.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where nothing was added, or two chunks of one column and tag set;
+    /// [`Error::Limit`] where a section is too large; [`Error::Storage`].
+    pub fn write(self, storage: &dyn Storage, path: &Path) -> Result<SegmentFacts> {
+        let plan = Plan::of(&self)?;
+        let temporary = temporary_name(path);
+        if storage.exists(&temporary)? {
+            // Left over from a process that was stopped while it wrote.
+            storage.remove(&temporary)?;
+        }
+        let mut writer = Writer::new(storage.create(&temporary)?);
+        let footer = self.write_sections(plan, &mut writer)?;
+        let (bytes, footer_crc) = footer.encode();
+        let len_bytes = writer.finish(&bytes)?;
+        storage.rename(&temporary, path)?;
+        if let Some(directory) = path.parent() {
+            storage.sync_directory(directory)?;
+        }
+        Ok(SegmentFacts {
+            len_bytes,
+            footer_crc,
+            points: footer.points,
+            first: footer.first,
+            last: footer.last,
+            tag_sets: footer.tag_sets,
+        })
+    }
+
+    fn write_sections(self, plan: Plan, writer: &mut Writer) -> Result<Footer> {
+        let header = layout::encode_header(self.identity);
+        writer.put(&header)?;
+        let mut sections = [Span::default(); 12];
+        let mut keep = |section: Section, span: Span| sections[section as usize - 1] = span;
+
+        let start = writer.offset();
+        let (index, groups) = self.write_chunks(&plan, start, writer)?;
+        keep(Section::ChunkData, writer.span_from(start));
+        let (first, last) = plan.bounds(&self);
+        let points = self.points;
+        let index_sections = IndexSections::encode(&self, &plan)?;
+
+        let times = self.times.write(&plan.time_order, writer)?;
+        keep(Section::TimeData, times.data);
+        keep(Section::ChunkIndex, writer.section(&index)?);
+        keep(Section::ChunkGroups, writer.section(&groups)?);
+        keep(Section::TimeIndex, writer.section(&times.entries)?);
+        keep(Section::TimeGroups, writer.section(&times.groups)?);
+        for (section, bytes) in index_sections.0 {
+            keep(section, writer.section(&bytes)?);
+        }
+        let (checksums, checksums_crc) = writer.checksums()?;
+        keep(Section::Checksums, checksums);
+        let count = |len: usize| u32::try_from(len).expect("numbers were given in 32 bits");
+        Ok(Footer {
+            sections,
+            points,
+            tick: times.tick,
+            first: Timestamp(first),
+            last: Timestamp(last),
+            tag_sets: count(plan.tag_sets.len()),
+            time_columns: count(plan.time_order.len()),
+            page_bytes: count(PAGE_BYTES),
+            checksums_crc,
+            header_crc: u32::from_le_bytes(*header.last_chunk().expect("64 bytes")),
+        })
+    }
+
+    /// Writes the values of all chunks; returns their index and its groups.
+    fn write_chunks(
+        &self,
+        plan: &Plan,
+        start: u64,
+        writer: &mut Writer,
+    ) -> Result<(Vec<u8>, Vec<u8>)> {
+        let (mut index, mut groups) = (Vec::new(), Vec::new());
+        for column in plan.chunks.chunk_by(|a, b| self.same_column(*a, *b)) {
+            for group in column.chunks(GROUP as usize) {
+                groups.extend((index.len() as u64).to_le_bytes());
+                groups.extend((writer.offset() - start).to_le_bytes());
+                let mut before = 0;
+                for number in group {
+                    let chunk = &self.chunks[*number];
+                    let data = self.data.bytes(chunk.data);
+                    let time_column = plan.time_numbers[chunk.time_column as usize]
+                        .expect("the plan numbers every column that a chunk has");
+                    let step = i64::from(time_column) - before;
+                    before = i64::from(time_column);
+                    let entries = self.entries.bytes(chunk.entries);
+                    chunks::put_entry(step, entries, data.len(), &mut index);
+                    writer.put(data)?;
+                }
+            }
+        }
+        Ok((index, groups))
+    }
+
+    fn same_column(&self, a: usize, b: usize) -> bool {
+        self.chunks[a].column == self.chunks[b].column
+    }
+
+    fn chunk_bounds(&self, number: usize) -> (i64, i64) {
+        match self.sparse_bounds.get(&number) {
+            Some(bounds) => *bounds,
+            None => self.times.bounds(self.chunks[number].time_column),
+        }
+    }
+}
+
+/// The order in which everything is written.
+struct Plan {
+    /// The builder's tag-set numbers, by canonical text.
+    tag_sets: Vec<u32>,
+    /// The ids of the builder's tag sets.
+    tag_set_ids: Vec<u32>,
+    /// The builder's chunk numbers, by column and tag set.
+    chunks: Vec<usize>,
+    /// The builder's time columns that are used, by first use.
+    time_order: Vec<u32>,
+    /// The new numbers of the builder's time columns.
+    time_numbers: Vec<Option<u32>>,
+}
+
+impl Plan {
+    fn of(builder: &SegmentBuilder) -> Result<Self> {
+        if builder.chunks.is_empty() {
+            return Err(Error::Invalid("a segment without points".into()));
+        }
+        let tag_sets = order_by(builder.tag_sets.items.len(), |number| {
+            builder.tag_sets.items[number].as_str()
+        });
+        let tag_set_ids = inverse(&tag_sets);
+        let columns = order_by(builder.columns.items.len(), |number| {
+            let (measurement, field, field_type) = builder.columns.items[number];
+            let name = |number: u32| &*builder.names.items[number as usize];
+            (name(measurement), name(field), field_type)
+        });
+        let column_ranks = inverse(&columns);
+        let mut keyed: Vec<(u32, u32, usize)> = builder
+            .chunks
+            .iter()
+            .enumerate()
+            .map(|(number, chunk)| {
+                let column = column_ranks[chunk.column as usize];
+                (column, tag_set_ids[chunk.tag_set as usize], number)
+            })
+            .collect();
+        keyed.sort_unstable();
+        let same = |a: &(u32, u32, usize), b: &(u32, u32, usize)| (a.0, a.1) == (b.0, b.1);
+        if keyed.windows(2).any(|two| same(&two[0], &two[1])) {
+            return Err(Error::Invalid(
+                "two chunks of one column and tag set in a segment".into(),
+            ));
+        }
+        let chunks: Vec<usize> = keyed.into_iter().map(|(_, _, number)| number).collect();
+        let mut time_order = Vec::new();
+        let mut time_numbers = vec![None; builder.times.len()];
+        for number in &chunks {
+            let column = builder.chunks[*number].time_column;
+            time_numbers[column as usize].get_or_insert_with(|| {
+                time_order.push(column);
+                u32::try_from(time_order.len() - 1).expect("time columns fit in 32 bits")
+            });
+        }
+        Ok(Self {
+            tag_sets,
+            tag_set_ids,
+            chunks,
+            time_order,
+            time_numbers,
+        })
+    }
+
+    /// The first and last time of all chunks.
+    fn bounds(&self, builder: &SegmentBuilder) -> (i64, i64) {
+        let bounds = self.chunks.iter().map(|chunk| builder.chunk_bounds(*chunk));
+        bounds
+            .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+            .expect("a plan has chunks")
+    }
+}
+
+/// The sections that the tag sets and names go to, encoded.
+struct IndexSections([(Section, Vec<u8>); 5]);
+
+impl IndexSections {
+    fn encode(builder: &SegmentBuilder, plan: &Plan) -> Result<Self> {
+        let (texts, numbers) = symbols_of(builder);
+        let symbol = |text: &str| numbers[text];
+        let mut objects = ObjectsEncoder::default();
+        let mut schema = SchemaEncoder::default();
+        encode_measurements(builder, plan, &symbol, &mut objects, &mut schema);
+
+        let mut shapes: HashMap<Vec<u32>, u32> = HashMap::new();
+        let mut shape_order: Vec<Vec<u32>> = Vec::new();
+        let mut tag_sets = TagSetsEncoder::default();
+        let mut tags_of: HashMap<(u32, u32), Vec<u32>> = HashMap::new();
+        for (id, number) in (0u32..).zip(&plan.tag_sets) {
+            let tags = &builder.tag_sets.items[*number as usize];
+            let (mut shape, mut values) = (Vec::new(), Vec::new());
+            for (key, value) in stored_pairs(tags) {
+                shape.push(symbol(key));
+                values.push(symbol(value));
+            }
+            for (key, value) in indexed_pairs(tags) {
+                let tag = (symbol(key), symbol(value));
+                tags_of.entry(tag).or_default().push(id);
+            }
+            let next = u32::try_from(shapes.len()).expect("no more shapes than tag sets");
+            let shape = *shapes.entry(shape).or_insert_with_key(|keys| {
+                shape_order.push(keys.clone());
+                next
+            });
+            tag_sets.push(shape, values)?;
+        }
+        schema.list(shape_order.len());
+        for shape in &shape_order {
+            schema.shape(shape);
+        }
+        let postings = encode_postings(&texts, tags_of, &mut schema)?;
+        Ok(Self([
+            (Section::Symbols, symbols::encode(&texts)?),
+            (Section::TagSets, tag_sets.finish()),
+            (Section::Objects, objects.bytes),
+            (Section::Postings, postings),
+            (Section::Schema, schema.bytes),
+        ]))
+    }
+}
+
+/// The postings section of the ids of each tag, (key, value) by symbol; lists the keys.
+fn encode_postings(
+    texts: &[&str],
+    tags: HashMap<(u32, u32), Vec<u32>>,
+    schema: &mut SchemaEncoder,
+) -> Result<Vec<u8>> {
+    let meaning = |symbol: u32| unescaped(texts[symbol as usize]);
+    let mut tags: Vec<((u32, u32), Vec<u32>)> = tags.into_iter().collect();
+    // By what they mean, so that keys and values are visited in order.
+    tags.sort_unstable_by(|((key_a, value_a), _), ((key_b, value_b), _)| {
+        let keys = if key_a == key_b {
+            Ordering::Equal
+        } else {
+            meaning(*key_a).cmp(&meaning(*key_b))
+        };
+        keys.then_with(|| meaning(*value_a).cmp(&meaning(*value_b)))
+    });
+    let keys: Vec<_> = tags.chunk_by(|a, b| a.0.0 == b.0.0).collect();
+    let mut postings = Vec::new();
+    schema.list(keys.len());
+    for tags in keys {
+        let offset = postings.len();
+        let values = tags
+            .iter()
+            .map(|((_, value), ids)| (*value, ids.as_slice()));
+        postings::encode(values, &mut postings)?;
+        let len = postings.len() - offset;
+        schema.key(tags[0].0.0, tags.len(), offset as u64, len as u64);
+    }
+    Ok(postings)
+}
+
+/// All symbols, sorted, and their numbers.
+fn symbols_of(builder: &SegmentBuilder) -> (Vec<&str>, HashMap<&str, u32>) {
+    let mut numbers: HashMap<&str, u32> = HashMap::new();
+    for name in &builder.names.items {
+        numbers.insert(name, 0);
+    }
+    for tags in &builder.tag_sets.items {
+        for (key, value) in stored_pairs(tags).chain(indexed_pairs(tags)) {
+            numbers.insert(key, 0);
+            numbers.insert(value, 0);
+        }
+    }
+    let mut texts: Vec<&str> = numbers.keys().copied().collect();
+    texts.sort_unstable();
+    for (number, text) in (0u32..).zip(&texts) {
+        numbers.insert(*text, number);
+    }
+    (texts, numbers)
+}
+
+fn encode_measurements(
+    builder: &SegmentBuilder,
+    plan: &Plan,
+    symbol: &dyn Fn(&str) -> u32,
+    objects: &mut ObjectsEncoder,
+    schema: &mut SchemaEncoder,
+) {
+    let column_of = |chunk: usize| builder.columns.items[builder.chunks[chunk].column as usize];
+    let name = |number: u32| &*builder.names.items[number as usize];
+    let id_of = |chunk: &usize| plan.tag_set_ids[builder.chunks[*chunk].tag_set as usize];
+    let measurements: Vec<&[usize]> = plan
+        .chunks
+        .chunk_by(|a, b| column_of(*a).0 == column_of(*b).0)
+        .collect();
+    schema.list(measurements.len());
+    for chunks in measurements {
+        let mut bounds: Vec<(u32, (i64, i64))> = chunks
+            .iter()
+            .map(|chunk| (id_of(chunk), builder.chunk_bounds(*chunk)))
+            .collect();
+        // Stable, as it is quick where each column's chunks are in order already.
+        bounds.sort_by_key(|(id, _)| *id);
+        bounds.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            if same {
+                kept.1 = (kept.1.0.min(later.1.0), kept.1.1.max(later.1.1));
+            }
+            same
+        });
+        let ids = objects.put(postings::encode_ids(bounds.iter().map(|(id, _)| *id)));
+        let bounds: Vec<(i64, i64)> = bounds.into_iter().map(|(_, bounds)| bounds).collect();
+        let bounds = objects.put(bounds::encode(&bounds));
+        let columns: Vec<&[usize]> = chunks
+            .chunk_by(|a, b| column_of(*a) == column_of(*b))
+            .collect();
+        let measurement = name(column_of(chunks[0]).0);
+        schema.measurement(symbol(measurement), ids, bounds, columns.len());
+        for column in columns {
+            let (_, field, field_type) = column_of(column[0]);
+            let ids = objects.put(postings::encode_ids(column.iter().map(id_of)));
+            let count = u32::try_from(column.len()).expect("one chunk for each tag set");
+            schema.column(symbol(name(field)), field_type, ids, count);
+        }
+    }
+}
+
+/// The pairs that a tag set is stored as: its own, or, where those do not make up its text (a key
+/// that ends in `\` swallows its `=`), its whole text under the empty key.
+fn stored_pairs(tags: &TagSet) -> impl Iterator<Item = (&str, &str)> {
+    let whole = tags.as_str();
+    let mut len = 0;
+    let mut sound = true;
+    for (key, value) in raw_pairs(whole) {
+        sound &= !key.is_empty() && !value.is_empty();
+        len += key.len() + value.len() + 2;
+    }
+    // Each pair has its `=`, and all but the last their `,`.
+    sound &= len == whole.len() + usize::from(!whole.is_empty());
+    let text = (!sound).then_some(("", whole));
+    let pairs = sound.then(|| raw_pairs(whole));
+    pairs.into_iter().flatten().chain(text)
+}
+
+/// The pairs that a tag set is found by.
+fn indexed_pairs(tags: &TagSet) -> impl Iterator<Item = (&str, &str)> {
+    raw_pairs(tags.as_str()).filter(|(_, value)| !value.is_empty())
+}
+
+fn check_strings(values: &Values) -> Result<()> {
+    let longest = match values {
+        Values::String(values) => values.iter().map(|value| value.len()).max().unwrap_or(0),
+        _ => 0,
+    };
+    if longest > STRING_BYTES_MAX {
+        return Err(Error::Limit {
+            what: "bytes of a string value",
+            got: longest as u64,
+            limit: STRING_BYTES_MAX as u64,
+        });
+    }
+    Ok(())
+}
+
+/// The name that `path` is written under before it is whole.
+fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    name.into()
+}
+
+/// The numbers below `len`, sorted by key.
+fn order_by<K: Ord>(len: usize, key: impl Fn(usize) -> K) -> Vec<u32> {
+    let len = u32::try_from(len).expect("numbers were given in 32 bits");
+    let mut order: Vec<u32> = (0..len).collect();
+    order.sort_unstable_by_key(|number| key(*number as usize));
+    order
+}
+
+/// Where each number stands in `order`.
+fn inverse(order: &[u32]) -> Vec<u32> {
+    let mut places = vec![0; order.len()];
+    for (place, number) in (0u32..).zip(order) {
+        places[*number as usize] = place;
+    }
+    places
+}
+
+/// Things by number, each once.
+#[derive(Debug)]
+struct Interner<T> {
+    items: Vec<T>,
+    numbers: HashMap<T, u32>,
+}
+
+impl<T> Default for Interner<T> {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            numbers: HashMap::new(),
+        }
+    }
+}
+
+impl<T: Clone + Eq + std::hash::Hash> Interner<T> {
+    fn number<Q>(&mut self, item: &Q, own: impl Fn(&Q) -> T) -> u32
+    where
+        Q: ?Sized + Eq + std::hash::Hash,
+        T: std::borrow::Borrow<Q>,
+    {
+        if let Some(number) = self.numbers.get(item) {
+            return *number;
+        }
+        let number = u32::try_from(self.items.len()).expect("2^32 names do not fit in memory");
+        let item = own(item);
+        self.items.push(item.clone());
+        self.numbers.insert(item, number);
+        number
+    }
+}
+
+/// Bytes in pieces that never move.
+#[derive(Debug, Default)]
+struct Arena {
+    pieces: Vec<Vec<u8>>,
+    len: usize,
+}
+
+/// Where some bytes of an arena lie.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    number: u32,
+    start: u32,
+    len: u32,
+}
+
+impl Arena {
+    fn put(&mut self, bytes: &[u8]) -> Piece {
+        let fits = |piece: &Vec<u8>| piece.capacity() - piece.len() >= bytes.len();
+        if !self.pieces.last().is_some_and(fits) {
+            self.pieces
+                .push(Vec::with_capacity(PIECE_BYTES.max(bytes.len())));
+        }
+        let number = self.pieces.len() - 1;
+        let piece = &mut self.pieces[number];
+        let start = piece.len();
+        piece.extend_from_slice(bytes);
+        self.len += bytes.len();
+        let small = |n: usize| u32::try_from(n).expect("a flush's chunk is far below 4 GiB");
+        Piece {
+            number: small(number),
+            start: small(start),
+            len: small(bytes.len()),
+        }
+    }
+
+    fn bytes(&self, piece: Piece) -> &[u8] {
+        let start = piece.start as usize;
+        &self.pieces[piece.number as usize][start..start + piece.len as usize]
+    }
+}

@@ -1,0 +1,154 @@
+//! Decodes one block: its times, its values, the rows that lie in a range.
+
+use super::chunks::{BlockRef, Chunks};
+use super::pages::Pages;
+use super::times::Times;
+use crate::codec::{Malformed, boolean, float, integer, text};
+use crate::model::{TimeRange, Values};
+use crate::{Error, Result};
+
+/// Space that decoding reuses, and the times that were decoded last: a caller who reads one
+/// container's columns one after the other decodes their shared times once a block.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    integers: Vec<i64>,
+    present: Vec<bool>,
+    times: Vec<i64>,
+    /// Which block `times` holds: its place is its own only together with its extent, as blocks
+    /// of constant step have no bytes. Emptied where a segment changes.
+    times_of: Option<(u64, super::times::TimeBlock)>,
+}
+
+/// What a block is read from.
+pub struct Source<'a> {
+    /// Tells segments apart in a [`Scratch`].
+    pub token: u64,
+    /// The bytes.
+    pub pages: &'a Pages,
+    /// The time columns.
+    pub times: &'a Times,
+    /// The chunks.
+    pub chunks: &'a Chunks,
+}
+
+impl Source<'_> {
+    /// Appends the rows of a block that lie in `range`; on an error nothing is appended.
+    pub fn read(
+        &self,
+        block: &BlockRef,
+        range: TimeRange,
+        scratch: &mut Scratch,
+        times: &mut Vec<i64>,
+        values: &mut Values,
+    ) -> Result<()> {
+        let (times_before, values_before) = (times.len(), values.len());
+        let read = self.read_all(block, range, scratch, times, values);
+        if read.is_err() {
+            times.truncate(times_before);
+            values.truncate(values_before);
+        }
+        read
+    }
+
+    fn read_all(
+        &self,
+        block: &BlockRef,
+        range: TimeRange,
+        scratch: &mut Scratch,
+        times: &mut Vec<i64>,
+        values: &mut Values,
+    ) -> Result<()> {
+        if values.field_type() != block.field_type {
+            return Err(Error::Invalid(format!(
+                "a {} block does not go into a {} column",
+                block.field_type,
+                values.field_type()
+            )));
+        }
+        let corrupt = |_: Malformed| self.chunks.corrupt_block(self.pages, block);
+        let bytes = self.chunks.data(self.pages, block)?;
+        let here = (self.token, block.time_block);
+        if scratch.times_of != Some(here) {
+            scratch.times_of = None;
+            scratch.times.clear();
+            self.times
+                .read(self.pages, &block.time_block, &mut scratch.times)?;
+            scratch.times_of = Some(here);
+        }
+        let bytes = if block.sparse {
+            let rows = block.time_block.extent.count;
+            let bitmap = bytes
+                .split_at_checked(rows.div_ceil(8))
+                .ok_or_else(|| corrupt(Malformed("a block without its bitmap")))?;
+            scratch.present.clear();
+            boolean::read_bitmap(bitmap.0, rows, &mut scratch.present).map_err(corrupt)?;
+            bitmap.1
+        } else {
+            bytes
+        };
+        let (times_start, values_start) = (times.len(), values.len());
+        if block.sparse {
+            let rows = scratch.times.iter().zip(&scratch.present);
+            times.extend(rows.filter(|(_, there)| **there).map(|(time, _)| *time));
+        } else {
+            times.extend_from_slice(&scratch.times);
+        }
+        decode(block, bytes, &mut scratch.integers, values).map_err(corrupt)?;
+        let count = block.count as usize;
+        let new = &times[times_start..];
+        if new.len() != count
+            || values.len() - values_start != count
+            || new.first() != Some(&block.first.0)
+            || new.last() != Some(&block.last.0)
+        {
+            return Err(corrupt(Malformed(
+                "a block of other rows than its entry says",
+            )));
+        }
+        if range.start > block.first || range.end < block.last {
+            let low = new.partition_point(|time| *time < range.start.0);
+            let high = new.partition_point(|time| *time <= range.end.0).max(low);
+            times.truncate(times_start + high);
+            times.drain(times_start..times_start + low);
+            values.truncate(values_start + high);
+            drain(values, values_start, values_start + low);
+        }
+        Ok(())
+    }
+}
+
+fn decode(
+    block: &BlockRef,
+    bytes: &[u8],
+    integers: &mut Vec<i64>,
+    values: &mut Values,
+) -> Result<(), Malformed> {
+    let count = block.count as usize;
+    let seed = block.seed;
+    match values {
+        Values::Float(out) => {
+            let seed = f64::from_bits(seed);
+            float::decode(block.codec, bytes, seed, count, integers, out)
+        }
+        Values::Integer(out) => integer::decode(block.codec, bytes, seed.cast_signed(), count, out),
+        Values::Unsigned(out) => {
+            integers.clear();
+            integer::decode(block.codec, bytes, seed.cast_signed(), count, integers)?;
+            out.extend(integers.iter().map(|value| value.cast_unsigned()));
+            Ok(())
+        }
+        Values::String(out) => text::decode(block.codec, bytes, count, out),
+        Values::Boolean(out) => boolean::decode(block.codec, bytes, count, out),
+    }
+}
+
+/// Removes the values from `start` to `end`.
+fn drain(values: &mut Values, start: usize, end: usize) {
+    match values {
+        Values::Float(values) => drop(values.drain(start..end)),
+        Values::Integer(values) => drop(values.drain(start..end)),
+        Values::Unsigned(values) => drop(values.drain(start..end)),
+        Values::String(values) => drop(values.drain(start..end)),
+        Values::Boolean(values) => drop(values.drain(start..end)),
+    }
+}

@@ -1,0 +1,376 @@
+//! A read view: the catalog and every source of data as they were at one moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::catalog::Catalog;
+use crate::head::Generation;
+use crate::merge::overlay;
+use crate::model::{FieldType, TagSet, TimeRange, Values};
+use crate::partition::{Partition, PartitionId};
+use crate::predicate::{TagIndex, TagPredicate};
+use crate::segment::{ColumnId, Scratch, Segment};
+use crate::{Error, Result};
+
+/// The order in which a scan visits time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From the earliest time on.
+    Ascending,
+    /// From the latest time back.
+    Descending,
+}
+
+/// What was there when it was taken; later flushes and drops do not change it. Rows that are
+/// written meanwhile may or may not be seen.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) partitions: Arc<BTreeMap<PartitionId, Arc<Partition>>>,
+    /// Lowest rank first; all of them rank above every segment.
+    pub(crate) heads: SmallVec<[Arc<Generation>; 2]>,
+}
+
+/// One retention policy's data within a time range.
+#[derive(Debug, Clone)]
+pub struct View {
+    range: TimeRange,
+    /// Partitions in order of time; within one, lowest rank first.
+    sources: Vec<Source>,
+}
+
+#[derive(Debug, Clone)]
+struct Source {
+    partition: PartitionId,
+    kind: SourceKind,
+}
+
+#[derive(Debug, Clone)]
+enum SourceKind {
+    Head(Arc<Generation>),
+    Segment(Arc<Segment>),
+}
+
+/// One series of a view: a measurement and a tag set.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// The measurement.
+    pub measurement: Arc<str>,
+    /// The tags.
+    pub tags: TagSet,
+    /// (source number, tag-set number there), in source order.
+    places: SmallVec<[(u32, u32); 2]>,
+}
+
+/// One field of one series: strictly ascending times, and a value for each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// ns, strictly ascending.
+    pub times: Vec<i64>,
+    /// As many values as times.
+    pub values: Values,
+}
+
+/// Takes a piece of a column: times and as many values; answers whether it wants more.
+pub type Visit<'a, E> = &'a mut dyn FnMut(&[i64], &Values) -> Result<ControlFlow<()>, E>;
+
+impl Column {
+    fn new(field_type: FieldType) -> Self {
+        Self {
+            times: Vec::new(),
+            values: Values::new(field_type),
+        }
+    }
+}
+
+impl Snapshot {
+    /// The databases and policies.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// The data of `policy` (empty: the default one) of `database` within `range`.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseNotFound`], [`Error::PolicyNotFound`].
+    pub fn view(&self, database: &str, policy: &str, range: TimeRange) -> Result<View> {
+        let policy = self.catalog.database(database)?.policy(policy)?.id;
+        let mut partitions: Vec<&Arc<Partition>> = self
+            .partitions
+            .values()
+            .filter(|partition| partition.policy == policy && partition.range().overlaps(&range))
+            .collect();
+        partitions.sort_by_key(|partition| partition.start);
+        let mut sources = Vec::new();
+        for partition in partitions {
+            let id = partition.id;
+            let segments = partition
+                .segments
+                .iter()
+                .filter(|s| s.time_range().overlaps(&range));
+            let segments = segments.map(|segment| SourceKind::Segment(Arc::clone(segment)));
+            let heads = self.heads.iter().filter(|head| head.has_partition(id));
+            let heads = heads.map(|head| SourceKind::Head(Arc::clone(head)));
+            sources.extend(segments.chain(heads).map(|kind| Source {
+                partition: id,
+                kind,
+            }));
+        }
+        Ok(View { range, sources })
+    }
+}
+
+impl View {
+    /// The range it was taken for.
+    #[must_use]
+    pub fn range(&self) -> TimeRange {
+        self.range
+    }
+
+    /// Measurements that may have a point in the range; [`Self::series`] and
+    /// [`Self::has_points`] answer exactly.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn measurements(&self) -> Result<BTreeSet<Arc<str>>> {
+        let mut found = BTreeSet::new();
+        for source in &self.sources {
+            match &source.kind {
+                SourceKind::Head(head) => found.extend(head.measurements(source.partition)),
+                SourceKind::Segment(segment) => found.extend(segment.measurements().cloned()),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Fields of a measurement by name, then type; a field may have several types, one a partition.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn fields(&self, measurement: &str) -> Result<BTreeSet<(Arc<str>, FieldType)>> {
+        let mut found = BTreeSet::new();
+        for source in &self.sources {
+            match &source.kind {
+                SourceKind::Head(head) => found.extend(
+                    head.columns_of(source.partition)
+                        .into_iter()
+                        .filter(|column| &*column.measurement == measurement)
+                        .map(|column| (Arc::clone(&column.field), column.field_type)),
+                ),
+                SourceKind::Segment(segment) => found.extend(
+                    segment
+                        .columns(measurement)
+                        .map(|(field, field_type, _)| (Arc::clone(field), field_type)),
+                ),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Tag keys of a measurement.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn tag_keys(&self, measurement: &str) -> Result<BTreeSet<Arc<str>>> {
+        let measurement: Arc<str> = measurement.into();
+        let mut found = BTreeSet::new();
+        for source in &self.sources {
+            match &source.kind {
+                SourceKind::Head(head) => {
+                    found.extend(head.tag_keys(source.partition, &measurement))
+                }
+                SourceKind::Segment(segment) => found.extend(segment.tag_keys(&measurement)?),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Series of a measurement that fulfil the predicate, in canonical order, that may have a
+    /// point in the range; [`Self::has_points`] answers exactly.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn series(&self, measurement: &str, predicate: &TagPredicate) -> Result<Vec<Series>> {
+        let measurement: Arc<str> = measurement.into();
+        let mut found: BTreeMap<TagSet, SmallVec<[(u32, u32); 2]>> = BTreeMap::new();
+        for (number, source) in (0_u32..).zip(&self.sources) {
+            match &source.kind {
+                SourceKind::Head(head) => {
+                    for id in head.select(source.partition, &measurement, predicate)? {
+                        if let Some(tags) = head.tags(id) {
+                            found.entry(tags).or_default().push((number, id));
+                        }
+                    }
+                }
+                SourceKind::Segment(segment) => {
+                    for id in select(segment, &measurement, predicate)? {
+                        let overlaps =
+                            segment
+                                .bounds(&measurement, id)?
+                                .is_some_and(|(first, last)| {
+                                    TimeRange {
+                                        start: first,
+                                        end: last,
+                                    }
+                                    .overlaps(&self.range)
+                                });
+                        if overlaps {
+                            found
+                                .entry(segment.tag_set(id)?)
+                                .or_default()
+                                .push((number, id));
+                        }
+                    }
+                }
+            }
+        }
+        let series = |(tags, places)| Series {
+            measurement: Arc::clone(&measurement),
+            tags,
+            places,
+        };
+        Ok(found.into_iter().map(series).collect())
+    }
+
+    /// Whether the series has a point in the range.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn has_points(&self, series: &Series) -> Result<bool> {
+        for (source, id) in self.places(series) {
+            let found = match &source.kind {
+                SourceKind::Head(head) => {
+                    head.has_points(id, source.partition, &series.measurement, self.range)
+                }
+                SourceKind::Segment(segment) => self.segment_has_points(segment, id, series)?,
+            };
+            if found {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn segment_has_points(&self, segment: &Segment, id: u32, series: &Series) -> Result<bool> {
+        if let Some((first, last)) = segment.bounds(&series.measurement, id)?
+            && (self.range.contains(first) || self.range.contains(last))
+        {
+            return Ok(true);
+        }
+        for (_, field_type, column) in segment.columns(&series.measurement) {
+            let mut read = Column::new(field_type);
+            self.read_segment(segment, column, id, &mut read)?;
+            if !read.times.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// All points of one field of one series in the range, of this type, the last write of each
+    /// time, in ascending order. Empty where the series has none.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn column(&self, series: &Series, field: &str, field_type: FieldType) -> Result<Column> {
+        let mut column = Column::new(field_type);
+        for (source, id) in self.places(series) {
+            let mut piece = Column::new(field_type);
+            match &source.kind {
+                SourceKind::Head(head) => {
+                    let wanted = (&series.measurement, field, field_type);
+                    let Column { times, values } = &mut piece;
+                    head.read(id, source.partition, wanted, self.range, times, values);
+                }
+                SourceKind::Segment(segment) => {
+                    if let Some(wanted) = segment.column(&series.measurement, field, field_type) {
+                        self.read_segment(segment, wanted, id, &mut piece)?;
+                    }
+                }
+            }
+            overlay(&mut column, piece);
+        }
+        Ok(column)
+    }
+
+    fn read_segment(
+        &self,
+        segment: &Segment,
+        column: ColumnId,
+        id: u32,
+        out: &mut Column,
+    ) -> Result<()> {
+        let mut scratch = Scratch::default();
+        for block in segment.blocks(column, id, self.range)? {
+            let Column { times, values } = &mut *out;
+            segment.read_block(&block, self.range, &mut scratch, times, values)?;
+        }
+        Ok(())
+    }
+
+    fn places<'a>(&'a self, series: &'a Series) -> impl Iterator<Item = (&'a Source, u32)> {
+        series
+            .places
+            .iter()
+            .map(|(source, id)| (&self.sources[*source as usize], *id))
+    }
+
+    /// Visits the same points as [`Self::column`] in pieces, each in ascending order within
+    /// itself, the pieces in `direction`; `visit` answers whether it wants more.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], and what `visit` returns.
+    pub fn scan<E: From<Error>>(
+        &self,
+        series: &Series,
+        field: &str,
+        field_type: FieldType,
+        direction: Direction,
+        visit: Visit<'_, E>,
+    ) -> Result<(), E> {
+        let mut partitions: Vec<SmallVec<[(u32, u32); 2]>> = Vec::new();
+        for place in &series.places {
+            let partition = self.sources[place.0 as usize].partition;
+            match partitions.last_mut() {
+                Some(last) if self.sources[last[0].0 as usize].partition == partition => {
+                    last.push(*place);
+                }
+                _ => partitions.push(SmallVec::from_slice(&[*place])),
+            }
+        }
+        if direction == Direction::Descending {
+            partitions.reverse();
+        }
+        for places in partitions {
+            let part = Series {
+                measurement: Arc::clone(&series.measurement),
+                tags: series.tags.clone(),
+                places,
+            };
+            let column = self.column(&part, field, field_type)?;
+            if !column.times.is_empty() && visit(&column.times, &column.values)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn select(
+    segment: &Segment,
+    measurement: &str,
+    predicate: &TagPredicate,
+) -> Result<roaring::RoaringBitmap> {
+    let ids = (*segment.measurement_ids(measurement)?).clone();
+    Ok(
+        if ids.is_empty() || matches!(predicate, TagPredicate::All) {
+            ids
+        } else {
+            ids & predicate.select(segment as &dyn TagIndex)?
+        },
+    )
+}

@@ -1,0 +1,154 @@
+//! Every format that was ever written opens, and a newer one is refused by name.
+
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use plimsoll_engine::clock::ManualClock;
+use plimsoll_engine::model::Values;
+use plimsoll_engine::predicate::TagPredicate;
+use plimsoll_engine::{Engine, FieldType, Options, TimeRange, Timestamp, View};
+use plimsoll_wal::storage::Disk;
+use tempfile::TempDir;
+
+const START: i64 = 1_700_000_000_000_000_000;
+const STEP: i64 = 10_000_000_000;
+
+/// A copy of a committed directory: opening one writes to it.
+fn copy(name: &str) -> TempDir {
+    fn copy_into(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let target = to.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                copy_into(&entry.path(), &target);
+            } else {
+                fs::copy(entry.path(), &target).unwrap();
+            }
+        }
+    }
+    let directory = TempDir::new().unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name);
+    copy_into(&source, directory.path());
+    directory
+}
+
+fn open(directory: &Path) -> plimsoll_engine::Result<Engine> {
+    let clock = Arc::new(ManualClock::new(Timestamp(START)));
+    Engine::open(Arc::new(Disk), Options::new(directory), clock).map(|(engine, report)| {
+        assert_eq!((report.rows_lost, report.torn_tail), (0, None));
+        engine
+    })
+}
+
+fn integers(view: &View, measurement: &str, pod: &str) -> Vec<(i64, i64)> {
+    let series = view.series(measurement, &TagPredicate::All).unwrap();
+    let series = series
+        .iter()
+        .find(|s| s.tags.value("pod").as_deref() == Some(pod))
+        .unwrap();
+    let column = view.column(series, "value", FieldType::Integer).unwrap();
+    let Values::Integer(values) = column.values else {
+        panic!("integers")
+    };
+    column.times.into_iter().zip(values).collect()
+}
+
+#[test]
+fn format_1_opens_and_holds_what_was_written() {
+    let directory = copy("format-1");
+    for opening in 0..3 {
+        let engine = open(directory.path()).unwrap();
+        let snapshot = engine.snapshot();
+        let database = snapshot.catalog().database("k8s").unwrap();
+        assert_eq!(
+            (database.policies.len(), database.default_policy.as_str()),
+            (2, "autogen")
+        );
+        let view = snapshot.view("k8s", "", TimeRange::ALL).unwrap();
+        let names: Vec<_> = view.measurements().unwrap().into_iter().collect();
+        let expected = [
+            "cpu/usage_ns_cumulative",
+            "load",
+            "memory/usage_bytes_gauge",
+            "types",
+        ]
+        .map(Into::into);
+        assert_eq!(names, expected);
+        let cpu = integers(&view, "cpu/usage_ns_cumulative", "a");
+        assert_eq!(cpu.len(), 52, "50 steps and two late points");
+        assert_eq!(cpu[1], (START - 5, -1));
+        assert_eq!(cpu[51], (START + 49 * STEP + 1, 49 * 1_234_567));
+        assert_eq!(integers(&view, "memory/usage_bytes_gauge", "b c").len(), 50);
+        let types = view.series("types", &TagPredicate::All).unwrap();
+        let strings = view.column(&types[0], "string", FieldType::String).unwrap();
+        let Values::String(strings) = strings.values else {
+            panic!("strings")
+        };
+        assert_eq!((strings.len(), &*strings[7]), (50, "step 7"));
+        let unsigned = view
+            .column(&types[0], "unsigned", FieldType::Unsigned)
+            .unwrap();
+        let Values::Unsigned(unsigned) = unsigned.values else {
+            panic!("unsigned")
+        };
+        assert_eq!(unsigned[9], u64::MAX - 9);
+        if opening == 1 {
+            engine.flush().unwrap();
+        }
+        engine.close().unwrap();
+    }
+}
+
+fn files(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if fs::metadata(&path).unwrap().len() > 0 {
+            found.push(path);
+        }
+    }
+}
+
+/// The log file's header is tested beside its code.
+#[test]
+fn a_newer_format_is_refused_by_name() {
+    let mut refused = 0;
+    let mut all = Vec::new();
+    let original = copy("format-1");
+    files(original.path(), &mut all);
+    for file in all {
+        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+        if name.ends_with(".log") {
+            continue;
+        }
+        let directory = copy("format-1");
+        let path = directory
+            .path()
+            .join(file.strip_prefix(original.path()).unwrap());
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[8..12].copy_from_slice(&7_u32.to_le_bytes());
+        if name.ends_with(".seg") {
+            // A segment's header has a checksum of its own, which a newer program would have set.
+            let crc = crc32fast::hash(&bytes[..60]).to_le_bytes();
+            bytes[60..64].copy_from_slice(&crc);
+        }
+        fs::write(&path, bytes).unwrap();
+        let error = open(directory.path())
+            .expect_err("a newer format does not open")
+            .to_string();
+        assert!(
+            error.contains("has format 7, this program knows up to 1"),
+            "{error}"
+        );
+        assert!(error.contains(&name), "{error}");
+        refused += 1;
+    }
+    assert_eq!(refused, 3, "a manifest and two segments");
+}

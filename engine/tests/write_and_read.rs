@@ -1,0 +1,115 @@
+//! What is written is read back: from the head, and after the log was replayed.
+
+mod support;
+
+use plimsoll_engine::{FieldValue, TimeRange};
+use support::*;
+
+#[test]
+fn points_are_read_in_order_of_time_and_the_last_write_wins() {
+    let (engine, _) = fresh();
+    for (time, value) in [(30, 3), (10, 1), (20, 2), (10, 9), (30, 7)] {
+        write_integer(&engine, "cpu", "pod=a", NOW + time, value);
+    }
+    assert_eq!(
+        integers(&engine, "cpu"),
+        [(
+            "pod=a".to_owned(),
+            vec![(NOW + 10, 9), (NOW + 20, 2), (NOW + 30, 7)]
+        )]
+    );
+}
+
+#[test]
+fn acknowledged_points_are_there_after_every_restart() {
+    let (engine, storage) = fresh();
+    for step in 0..200 {
+        for pod in ["pod=a", "pod=b"] {
+            write_integer(&engine, "cpu", pod, NOW + step * SECOND, step * 7);
+        }
+    }
+    write_integer(&engine, "cpu", "pod=a", NOW + 5, -1);
+    let before = integers(&engine, "cpu");
+    drop(engine);
+    for _ in 0..3 {
+        let (engine, report) = open(&storage);
+        assert_eq!((report.rows_lost, report.torn_tail), (0, None));
+        let there = integers(&engine, "cpu");
+        assert!(there[..2] == before, "the two series are as they were");
+        write_integer(&engine, "cpu", "pod=c", NOW, 1);
+        write_integer(&engine, "cpu", "pod=a", NOW + 199 * SECOND, 199 * 7);
+        drop(engine);
+    }
+    let (engine, _) = open(&storage);
+    assert_eq!(integers(&engine, "cpu").len(), 3);
+}
+
+#[test]
+fn a_field_keeps_the_type_of_its_first_write() {
+    let (engine, _) = fresh();
+    write_integer(&engine, "cpu", "pod=a", NOW, 1);
+    let float = point("cpu", "pod=b", NOW, &[("value", FieldValue::Float(1.5))]);
+    let written = engine.write("d", "", &float).unwrap();
+    assert_eq!(written.points_stored, 0);
+    assert_eq!(
+        written.rejected[0].reason,
+        "field type conflict: input field \"value\" on measurement \"cpu\" is type float, \
+         already exists as type integer"
+    );
+}
+
+#[test]
+fn another_partition_may_hold_another_type() {
+    let (engine, storage) = fresh();
+    write_integer(&engine, "cpu", "pod=a", NOW, 1);
+    let week_ago = NOW - 8 * 24 * 3600 * SECOND;
+    let float = point(
+        "cpu",
+        "pod=a",
+        week_ago,
+        &[("value", FieldValue::Float(1.5))],
+    );
+    assert_eq!(engine.write("d", "", &float).unwrap().points_stored, 1);
+    drop(engine);
+    let (engine, _) = open(&storage);
+    let view = engine.snapshot().view("d", "", TimeRange::ALL).unwrap();
+    assert_eq!(view.fields("cpu").unwrap().len(), 2);
+}
+
+#[test]
+fn an_unknown_database_or_policy_is_named() {
+    let (engine, _) = fresh();
+    let batch = point("cpu", "", NOW, &[("value", FieldValue::Integer(1))]);
+    let error = engine.write("x", "", &batch).unwrap_err();
+    assert_eq!(error.to_string(), "database not found: x");
+    let error = engine.write("d", "y", &batch).unwrap_err();
+    assert_eq!(error.to_string(), "retention policy not found: y");
+}
+
+#[test]
+fn more_than_64_columns_that_arrive_together_all_come_back() {
+    let (engine, storage) = fresh();
+    let names: Vec<String> = (0..150).map(|n| format!("f{n:03}")).collect();
+    for time in [NOW, NOW + SECOND] {
+        let fields: Vec<_> = names
+            .iter()
+            .map(|name| (name.as_str(), FieldValue::Integer(time)))
+            .collect();
+        engine
+            .write("d", "", &point("wide", "pod=a", time, &fields))
+            .unwrap();
+    }
+    drop(engine);
+    let (engine, _) = open(&storage);
+    let view = engine.snapshot().view("d", "", TimeRange::ALL).unwrap();
+    assert_eq!(view.fields("wide").unwrap().len(), 150);
+    let series = view
+        .series("wide", &plimsoll_engine::predicate::TagPredicate::All)
+        .unwrap();
+    for name in &names {
+        let column = view
+            .column(&series[0], name, plimsoll_engine::FieldType::Integer)
+            .unwrap();
+        assert_eq!(column.times, [NOW, NOW + SECOND], "{name}");
+    }
+}

@@ -1,0 +1,246 @@
+//! Runs statements: SELECT and SHOW to rows, CREATE and DROP to effects.
+//!
+//! It reads a snapshot and writes nothing: what a statement changes is an [`Effect`], which the
+//! server applies through the engine.
+
+mod call;
+pub(crate) mod column;
+pub(crate) mod context;
+pub(crate) mod error;
+mod load;
+mod merged;
+mod select;
+mod table;
+pub(crate) mod window;
+
+use std::sync::Arc;
+
+use plimsoll_engine::TimeRange;
+use plimsoll_engine::catalog::{CatalogChange, MakeDefault, PolicySpec};
+
+pub use context::{Cancel, Collect, Context, INTERRUPTED, Limits, Sink, TIMED_OUT};
+pub use error::{Error, Result};
+
+use crate::ast::{PolicyTerms, Select, Statement};
+use crate::plan::Plan;
+use crate::rows::{Cell, Rows};
+use crate::show;
+use select::Run;
+use table::Table;
+
+/// How a statement ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Its answer is in the sink.
+    Done,
+    /// Something is to be changed.
+    Effect(Effect),
+}
+
+/// What a statement changes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Databases or retention policies.
+    Catalog(CatalogChange),
+}
+
+/// Runs one statement.
+///
+/// # Errors
+/// InfluxDB's texts, which belong into the statement's part of the answer. What went into `sink`
+/// before stays valid.
+pub fn execute(
+    statement: &Statement,
+    context: &Context<'_>,
+    sink: &mut dyn Sink,
+) -> Result<Outcome> {
+    context.cancel.check()?;
+    if let Some(change) = catalog_change(statement) {
+        return Ok(Outcome::Effect(Effect::Catalog(change)));
+    }
+    let mut emitter = Emitter::new(context, sink);
+    match statement {
+        Statement::Select(select) => run_select(select, context, &mut emitter)?,
+        Statement::ShowDatabases => show::databases(context, &mut emitter)?,
+        Statement::ShowRetentionPolicies { database } => {
+            show::retention_policies(database.as_deref(), context, &mut emitter)?;
+        }
+        Statement::ShowMeasurements(show) => show::measurements(show, context, &mut emitter)?,
+        Statement::ShowSeries(show) => show::series(show, context, &mut emitter)?,
+        Statement::ShowTagKeys(show) => show::tag_keys(show, context, &mut emitter)?,
+        Statement::ShowTagValues(show) => show::tag_values(show, context, &mut emitter)?,
+        Statement::ShowFieldKeys(show) => show::field_keys(show, context, &mut emitter)?,
+        other => return Err(Error::Unsupported(name_of(other))),
+    }
+    Ok(Outcome::Done)
+}
+
+fn run_select(select: &Select, context: &Context<'_>, emitter: &mut Emitter<'_>) -> Result<()> {
+    let plan = Plan::new(select, context)?;
+    let mut columns = vec![Arc::clone(&plan.time_name)];
+    columns.extend(plan.fields.iter().map(|output| Arc::clone(&output.column)));
+    let columns: Arc<[Arc<str>]> = columns.into();
+    Run::new(context).select(&plan, TimeRange::ALL, &mut |table| {
+        emitter.table(table, &columns, plan.zone_name.as_ref())
+    })
+}
+
+/// Hands rows to the sink: in pieces, or cut at the row limit.
+pub(crate) struct Emitter<'a> {
+    sink: &'a mut dyn Sink,
+    cancel: &'a Cancel,
+    chunk_size: Option<usize>,
+    rows_left: Option<usize>,
+}
+
+impl<'a> Emitter<'a> {
+    fn new(context: &Context<'a>, sink: &'a mut dyn Sink) -> Self {
+        let limit = usize::try_from(context.limits.rows_max).unwrap_or(usize::MAX);
+        let is_limited = limit > 0 && context.chunk_size.is_none();
+        Self {
+            sink,
+            cancel: context.cancel,
+            chunk_size: context.chunk_size.filter(|size| *size > 0),
+            rows_left: is_limited.then_some(limit),
+        }
+    }
+
+    fn table(
+        &mut self,
+        table: Table,
+        columns: &Arc<[Arc<str>]>,
+        timezone: Option<&Arc<str>>,
+    ) -> Result<()> {
+        let mut cells: Vec<_> = table
+            .columns
+            .into_iter()
+            .map(|column| column.into_cells().into_iter())
+            .collect();
+        let values = table.times.into_iter().map(|time| {
+            let mut row = Vec::with_capacity(1 + cells.len());
+            row.push(Cell::Time(time));
+            row.extend(cells.iter_mut().map(|cells| cells.next().unwrap_or(Cell::Null)));
+            row
+        });
+        let values = values.collect();
+        self.rows(Rows {
+            name: table.name,
+            tags: table.tags,
+            columns: Arc::clone(columns),
+            values,
+            timezone: timezone.cloned(),
+            partial: false,
+        })
+    }
+
+    /// Hands over one series.
+    pub(crate) fn rows(&mut self, mut rows: Rows) -> Result<()> {
+        self.cancel.check()?;
+        if let Some(left) = &mut self.rows_left {
+            if *left == 0 {
+                return Ok(());
+            }
+            if rows.values.len() > *left {
+                rows.values.truncate(*left);
+                rows.partial = true;
+            }
+            *left -= rows.values.len();
+        }
+        let Some(size) = self.chunk_size else {
+            return self.sink.series(rows);
+        };
+        while rows.values.len() > size {
+            let rest = rows.values.split_off(size);
+            let piece = Rows {
+                values: std::mem::replace(&mut rows.values, rest),
+                partial: true,
+                ..rows.clone_without_values()
+            };
+            self.sink.series(piece)?;
+        }
+        self.sink.series(rows)
+    }
+}
+
+fn catalog_change(statement: &Statement) -> Option<CatalogChange> {
+    let make_default = |default: bool| {
+        if default {
+            MakeDefault::Yes
+        } else {
+            MakeDefault::No
+        }
+    };
+    Some(match statement {
+        Statement::CreateDatabase { name, policy } => CatalogChange::CreateDatabase {
+            name: name.clone(),
+            policy: policy.as_ref().map(|terms| spec(terms, terms.name.clone())),
+        },
+        Statement::DropDatabase { name } => CatalogChange::DropDatabase { name: name.clone() },
+        Statement::CreateRetentionPolicy {
+            name,
+            database,
+            terms,
+            default,
+        } => CatalogChange::CreatePolicy {
+            database: database.clone(),
+            policy: spec(terms, Some(name.clone())),
+            default: make_default(*default),
+        },
+        Statement::AlterRetentionPolicy {
+            name,
+            database,
+            terms,
+            default,
+        } => CatalogChange::AlterPolicy {
+            database: database.clone(),
+            policy: spec(terms, Some(name.clone())),
+            default: make_default(*default),
+        },
+        Statement::DropRetentionPolicy { name, database } => CatalogChange::DropPolicy {
+            database: database.clone(),
+            name: name.clone(),
+        },
+        _ => return None,
+    })
+}
+
+fn spec(terms: &PolicyTerms, name: Option<String>) -> PolicySpec {
+    PolicySpec {
+        name,
+        retention: terms.duration,
+        shard_duration_ns: terms.shard_duration,
+        replication: terms.replication,
+    }
+}
+
+/// What a statement is called in "… is not supported yet".
+fn name_of(statement: &Statement) -> &'static str {
+    match statement {
+        Statement::Explain { .. } => "EXPLAIN",
+        Statement::CreateContinuousQuery { .. } => "CREATE CONTINUOUS QUERY",
+        Statement::DropContinuousQuery { .. } => "DROP CONTINUOUS QUERY",
+        Statement::CreateSubscription { .. } => "CREATE SUBSCRIPTION",
+        Statement::DropSubscription { .. } => "DROP SUBSCRIPTION",
+        Statement::CreateUser { .. } => "CREATE USER",
+        Statement::DropUser { .. } => "DROP USER",
+        Statement::SetPassword { .. } => "SET PASSWORD",
+        Statement::Grant { .. } => "GRANT",
+        Statement::Revoke { .. } => "REVOKE",
+        Statement::Delete { .. } => "DELETE",
+        Statement::DropSeries { .. } => "DROP SERIES",
+        Statement::DropMeasurement { .. } => "DROP MEASUREMENT",
+        Statement::DropShard { .. } => "DROP SHARD",
+        Statement::KillQuery { .. } => "KILL QUERY",
+        Statement::ShowCardinality { .. } => "SHOW … CARDINALITY",
+        Statement::ShowUsers => "SHOW USERS",
+        Statement::ShowGrants { .. } => "SHOW GRANTS",
+        Statement::ShowQueries => "SHOW QUERIES",
+        Statement::ShowShards => "SHOW SHARDS",
+        Statement::ShowShardGroups => "SHOW SHARD GROUPS",
+        Statement::ShowStats { .. } => "SHOW STATS",
+        Statement::ShowDiagnostics { .. } => "SHOW DIAGNOSTICS",
+        Statement::ShowSubscriptions => "SHOW SUBSCRIPTIONS",
+        Statement::ShowContinuousQueries => "SHOW CONTINUOUS QUERIES",
+        _ => "this statement",
+    }
+}

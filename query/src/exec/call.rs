@@ -1,0 +1,424 @@
+//! Runs one call over one group.
+
+use plimsoll_engine::model::{FieldType, FieldValue, Values};
+
+use super::column::Column;
+use super::error::{Error, Result};
+use super::load::{Argument, Block, Member, range};
+use super::merged::Merged;
+use super::select::Run;
+use super::window::Windows;
+use crate::functions::fill::{self, Filling};
+use crate::functions::fold::{Folded, Pick};
+use crate::functions::{Fold, Transform, Whole, integral, transform, window};
+use crate::plan::{Call, Function, Input, Kind, Plan};
+
+/// What a call answers for one group, in the query's direction.
+pub(crate) struct Points {
+    /// Times of windows, or of points.
+    pub(crate) times: Vec<i64>,
+    /// Values; absent where a window was filled with null.
+    pub(crate) column: Column,
+    /// The columns beside the points that a selector chose.
+    pub(crate) beside: Vec<Column>,
+}
+
+impl Points {
+    fn empty() -> Self {
+        Self {
+            times: Vec::new(),
+            column: Column::null(0),
+            beside: Vec::new(),
+        }
+    }
+}
+
+/// Runs calls over a group.
+pub(crate) struct Caller<'a> {
+    /// The statement.
+    pub(crate) run: &'a Run<'a>,
+    /// The SELECT.
+    pub(crate) plan: &'a Plan,
+    /// The group.
+    pub(crate) members: &'a [Member<'a>],
+    /// The windows of the SELECT.
+    pub(crate) windows: &'a Windows,
+}
+
+/// What one call is run with.
+struct Job<'a> {
+    call: &'a Call,
+    argument: Argument<'a>,
+    windows: Windows,
+    extra: i64,
+    /// Whether it is the SELECT's only call and a selector.
+    is_lone_selector: bool,
+    /// Whether columns go with it.
+    with_columns: bool,
+}
+
+impl Caller<'_> {
+    /// Runs a call of the SELECT.
+    pub(crate) fn points(&self, call: &Call) -> Result<Points> {
+        let extra = call.windows_before();
+        let windows = self.windows.extended(extra, self.plan.ascending);
+        self.nested(call, windows, extra, self.plan.is_selector())
+    }
+
+    fn nested(
+        &self,
+        call: &Call,
+        windows: Windows,
+        extra: i64,
+        is_lone_selector: bool,
+    ) -> Result<Points> {
+        if let (Function::Transform(transform), Input::Call(inner)) = (call.function, &call.input) {
+            let before = self.nested(inner, windows, extra, false)?;
+            return self.transform_points(call, transform, before);
+        }
+        let reference = call.reference();
+        let kind = crate::plan::kind_over(&self.plan.sources, reference);
+        let Some(field_type) = kind.values() else {
+            return Ok(Points::empty());
+        };
+        let job = Job {
+            call,
+            argument: Argument {
+                reference,
+                field_type,
+                is_tag: kind == Kind::Tag,
+            },
+            windows,
+            extra,
+            is_lone_selector,
+            with_columns: is_lone_selector && !self.plan.references.is_empty(),
+        };
+        match call.function {
+            Function::Fold(fold) => self.fold(&job, fold),
+            Function::Whole(whole) => self.whole(&job, whole),
+            Function::Integral(unit) => self.integral(&job, unit),
+            Function::Transform(transform) => self.transform(&job, transform),
+        }
+    }
+
+    /// The blocks of the group's members, in the order of series.
+    fn each_block(
+        &self,
+        job: &Job<'_>,
+        mut visit: impl FnMut(Block) -> Result<()>,
+    ) -> Result<()> {
+        let beside = if job.with_columns || !job.call.by.is_empty() {
+            self.plan.references.as_slice()
+        } else {
+            &[]
+        };
+        let range = range(job.windows.start, job.windows.end);
+        for member in self.members {
+            if let Member::Table { extra, .. } = member
+                && *extra != job.extra
+            {
+                continue;
+            }
+            if let Some(block) = member.load(self.run, Some(job.argument), beside, range)? {
+                visit(block)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn merged(&self, job: &Job<'_>, takes: bool) -> Result<Merged> {
+        let mut blocks = Vec::new();
+        self.each_block(job, |block| {
+            blocks.push(block);
+            Ok(())
+        })?;
+        if !blocks.is_empty() && !takes {
+            return Err(wrong_type(job));
+        }
+        Ok(Merged::new(blocks, self.plan.ascending))
+    }
+
+    fn fold(&self, job: &Job<'_>, fold: Fold) -> Result<Points> {
+        let mut folded = Folded::new(fold, job.argument.field_type);
+        let mut kept: Vec<Block> = Vec::new();
+        let takes = fold.takes(job.argument.field_type);
+        let mut origin = 0;
+        self.each_block(job, |block| {
+            if !takes {
+                return Err(wrong_type(job));
+            }
+            if let Some(values) = &block.values {
+                folded.add(fold, &job.windows, origin, &block.times, values, None);
+                self.run.check_buckets(folded.len() as u64)?;
+            }
+            origin += 1;
+            if job.with_columns {
+                kept.push(block);
+            }
+            Ok(())
+        })?;
+        let results = folded.finish(fold);
+        let keeps_times = job.is_lone_selector && !job.windows.is_grouped();
+        let mut times: Vec<i64> = match &results.chosen {
+            Some((times, _)) if keeps_times => times.clone(),
+            _ => results.windows.iter().map(|start| at_start(*start)).collect(),
+        };
+        let mut column = Column::full(results.values);
+        let mut beside = match &results.chosen {
+            Some((_, picks)) if job.with_columns => pick(&kept, picks, self.plan.references.len()),
+            _ => Vec::new(),
+        };
+        if !self.plan.ascending {
+            times.reverse();
+            column.reverse();
+            beside.iter_mut().for_each(Column::reverse);
+        }
+        let points = Points {
+            times,
+            column,
+            beside,
+        };
+        self.fill(job, points, fold == Fold::Count)
+    }
+
+    fn whole(&self, job: &Job<'_>, whole: Whole) -> Result<Points> {
+        let merged = self.merged(job, whole.takes(job.argument.field_type))?;
+        let Some(values) = &merged.values else {
+            return Ok(Points::empty());
+        };
+        let keeps_times = whole.keeps_times()
+            || (whole.is_selector() && job.is_lone_selector && !job.windows.is_grouped());
+        let mut times = Vec::new();
+        let mut rows = Vec::new();
+        let mut kept = Values::new(window::result_type(whole, values));
+        let mut buckets = 0;
+        job.windows.runs(&merged.times, |start, run| {
+            buckets += 1;
+            let places = self.candidates(job, whole, &merged, run);
+            let window_times: Vec<i64> = places.iter().map(|at| merged.times[*at as usize]).collect();
+            let window_values = super::column::gather(values, &places);
+            let mut random = |below: usize| self.run.random(below);
+            let mut results = window::apply(whole, &window_times, &window_values, &mut random);
+            let time_of = |result: &window::Result| result.at.map(|at| window_times[at]);
+            if !self.plan.ascending {
+                results.sort_by_key(|result| std::cmp::Reverse(time_of(result)));
+            }
+            for result in results {
+                times.push(match time_of(&result) {
+                    Some(time) if keeps_times => time,
+                    _ => at_start(start),
+                });
+                rows.push(places[result.at.unwrap_or(0)]);
+                push(&mut kept, result.value);
+            }
+        });
+        self.run.check_buckets(buckets)?;
+        let with_columns = job.with_columns;
+        let beside = merged.beside.iter().filter(|_| with_columns);
+        let points = Points {
+            times,
+            column: Column::full(kept),
+            beside: beside.map(|column| column.gather(&rows)).collect(),
+        };
+        if whole.is_filled() {
+            self.fill(job, points, whole == Whole::CountDistinct)
+        } else {
+            Ok(points)
+        }
+    }
+
+    /// The rows of a window that are looked at: all, or of top() and bottom() with tags the best
+    /// of each combination.
+    fn candidates(
+        &self,
+        job: &Job<'_>,
+        whole: Whole,
+        merged: &Merged,
+        run: std::ops::Range<usize>,
+    ) -> Vec<u32> {
+        let rows = run.map(|row| u32::try_from(row).unwrap_or(u32::MAX));
+        let Some(values) = merged.values.as_ref().filter(|_| !job.call.by.is_empty()) else {
+            return rows.collect();
+        };
+        let keys: Vec<usize> = job
+            .call
+            .by
+            .iter()
+            .filter_map(|tag| self.plan.references.iter().position(|(known, _)| known == tag))
+            .collect();
+        let mut best: std::collections::BTreeMap<Vec<String>, u32> = Default::default();
+        for row in rows {
+            let key = keys
+                .iter()
+                .map(|at| format!("{:?}", merged.beside[*at].cell(row as usize)));
+            let there = best.entry(key.collect()).or_insert(row);
+            if is_better(whole, values, &merged.times, row as usize, *there as usize) {
+                *there = row;
+            }
+        }
+        let mut rows: Vec<u32> = best.into_values().collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    fn integral(&self, job: &Job<'_>, unit: i64) -> Result<Points> {
+        let takes = Fold::Sum.takes(job.argument.field_type);
+        let merged = self.merged(job, takes)?;
+        let Some(values) = &merged.values else {
+            return Ok(Points::empty());
+        };
+        let ascending = self.plan.ascending;
+        let areas = integral::apply(&merged.times, values, &job.windows, ascending, unit);
+        let (times, values) = areas.into_iter().unzip();
+        Ok(Points {
+            times,
+            column: Column::full(Values::Float(values)),
+            beside: Vec::new(),
+        })
+    }
+
+    fn transform(&self, job: &Job<'_>, transform: Transform) -> Result<Points> {
+        let merged = self.merged(job, transform.takes(job.argument.field_type))?;
+        let Some(values) = &merged.values else {
+            return Ok(Points::empty());
+        };
+        Ok(self.changed(transform, &merged.times, values))
+    }
+
+    fn transform_points(
+        &self,
+        call: &Call,
+        transform: Transform,
+        before: Points,
+    ) -> Result<Points> {
+        let Some(field_type) = type_of(&before.column) else {
+            return Ok(Points::empty());
+        };
+        if !transform.takes(field_type) {
+            return Err(Error::invalid(format!(
+                "{}() is not supported on a field of type {field_type}",
+                call.name
+            )));
+        }
+        let (rows, values) = before.column.driver(field_type);
+        let times = match rows {
+            None => before.times,
+            Some(rows) => rows.iter().map(|row| before.times[*row as usize]).collect(),
+        };
+        Ok(self.changed(transform, &times, &values))
+    }
+
+    fn changed(&self, transform: Transform, times: &[i64], values: &Values) -> Points {
+        let transform = match transform {
+            Transform::Derivative(0, sign) => {
+                let every = self.plan.interval.every;
+                let unit = if every > 0 { every } else { 1_000_000_000 };
+                Transform::Derivative(unit, sign)
+            }
+            other => other,
+        };
+        let (times, values) = transform::apply(transform, times, values);
+        Points {
+            times,
+            column: Column::full(values),
+            beside: Vec::new(),
+        }
+    }
+
+    /// Fills the windows without points, where GROUP BY time and fill() ask for it.
+    fn fill(&self, job: &Job<'_>, points: Points, is_count: bool) -> Result<Points> {
+        let Some(mut filling) = self.plan.filling.filter(|_| job.windows.is_grouped()) else {
+            return Ok(points);
+        };
+        if is_count && filling == Filling::Null {
+            filling = Filling::Integer(0);
+        }
+        let ascending = self.plan.ascending;
+        let Some(bounds) = fill::bounds(&job.windows, ascending, &points.times) else {
+            return Ok(points);
+        };
+        self.run.check_buckets(fill::count(&job.windows, bounds))?;
+        let Column::Typed { values, .. } = &points.column else {
+            return Ok(points);
+        };
+        let (times, column) =
+            fill::apply(filling, &job.windows, ascending, bounds, &points.times, values);
+        let beside = points
+            .beside
+            .into_iter()
+            .map(|column| spread(&column, &points.times, &times));
+        Ok(Points {
+            beside: beside.collect(),
+            times,
+            column,
+        })
+    }
+}
+
+/// A column's cells at the rows that were there before filling.
+fn spread(column: &Column, before: &[i64], times: &[i64]) -> Column {
+    let mut at = 0;
+    let cells = times.iter().map(|time| {
+        if before.get(at) == Some(time) {
+            at += 1;
+            column.cell(at - 1)
+        } else {
+            crate::rows::Cell::Null
+        }
+    });
+    Column::from_cells(cells.collect())
+}
+
+/// The cells of the chosen points, by column.
+fn pick(blocks: &[Block], picks: &[Pick], columns: usize) -> Vec<Column> {
+    (0..columns)
+        .map(|column| {
+            let cell = |pick: &Pick| {
+                blocks[pick.origin as usize].beside[column].cell(pick.row as usize)
+            };
+            Column::from_cells(picks.iter().map(cell).collect())
+        })
+        .collect()
+}
+
+/// A window's start as a result's time: 0 where it is open.
+fn at_start(start: i64) -> i64 {
+    if start == plimsoll_engine::model::TIME_MIN.0 {
+        0
+    } else {
+        start
+    }
+}
+
+fn is_better(whole: Whole, values: &Values, times: &[i64], row: usize, best: usize) -> bool {
+    use plimsoll_engine::model::ValueRef::{Float, Integer, Unsigned};
+    let order = match (values.value(row), values.value(best)) {
+        (Float(a), Float(b)) => crate::functions::Number::order(&a, &b),
+        (Integer(a), Integer(b)) => a.cmp(&b),
+        (Unsigned(a), Unsigned(b)) => a.cmp(&b),
+        _ => std::cmp::Ordering::Equal,
+    };
+    let order = match whole {
+        Whole::Bottom(_) => order.reverse(),
+        _ => order,
+    };
+    order.is_gt() || (order.is_eq() && times[row] < times[best])
+}
+
+fn push(values: &mut Values, value: FieldValue) {
+    values.push(value.as_ref());
+}
+
+fn type_of(column: &Column) -> Option<FieldType> {
+    match column {
+        Column::Typed { values, .. } => Some(values.field_type()),
+        Column::Same(..) => None,
+    }
+}
+
+fn wrong_type(job: &Job<'_>) -> Error {
+    Error::invalid(format!(
+        "{}() is not supported on a field of type {}",
+        job.call.name, job.argument.field_type
+    ))
+}

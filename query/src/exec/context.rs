@@ -1,0 +1,106 @@
+//! What a statement runs in: the data, the time, the limits, and a way to stop it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use plimsoll_engine::{Snapshot, Timestamp};
+
+use super::error::{Error, Result};
+use crate::rows::{Message, Rows};
+
+/// What a statement runs in.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The data and the catalog.
+    pub snapshot: &'a Snapshot,
+    /// The request's `db`; may be empty.
+    pub database: &'a str,
+    /// The request's `rp`; empty is the database's default.
+    pub policy: &'a str,
+    /// What `now()` is.
+    pub now: Timestamp,
+    /// How much it may read and answer.
+    pub limits: &'a Limits,
+    /// Whether it shall stop.
+    pub cancel: &'a Cancel,
+    /// Rows in one piece of a series; none: a series comes whole.
+    pub chunk_size: Option<usize>,
+}
+
+/// How much one statement may read and answer; 0 is without limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// `max-select-point`: values that are read.
+    pub select_points_max: u64,
+    /// `max-select-series`: series that are read.
+    pub select_series_max: u64,
+    /// `max-select-buckets`: windows of GROUP BY time in one series.
+    pub select_buckets_max: u64,
+    /// `max-row-limit`: rows of an answer that does not come in chunks; the rest is cut off.
+    pub rows_max: u64,
+}
+
+/// A flag that stops a running statement, with the reason that its answer gives.
+#[derive(Debug, Default)]
+pub struct Cancel {
+    stopped: AtomicBool,
+    reason: Mutex<Option<Arc<str>>>,
+}
+
+/// The reason of KILL QUERY.
+pub const INTERRUPTED: &str = "query interrupted";
+/// The reason of a deadline that passed.
+pub const TIMED_OUT: &str = "query-timeout limit exceeded";
+
+impl Cancel {
+    /// Stops the statement; the first reason stays.
+    pub fn stop(&self, reason: &str) {
+        self.reason.lock().get_or_insert_with(|| reason.into());
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// # Errors
+    /// [`Error::Interrupted`] once it was stopped.
+    pub fn check(&self) -> Result<()> {
+        if !self.stopped.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let reason = self.reason.lock().clone();
+        Err(Error::Interrupted(
+            reason.unwrap_or_else(|| INTERRUPTED.into()),
+        ))
+    }
+}
+
+/// Takes the answer piece by piece.
+pub trait Sink {
+    /// A series, or the next piece of the one before where that said `partial`.
+    ///
+    /// # Errors
+    /// Whatever ends the statement, for example that the client is gone.
+    fn series(&mut self, rows: Rows) -> Result<()>;
+
+    /// A note that goes with the answer.
+    fn message(&mut self, message: Message);
+}
+
+/// A sink that keeps everything.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Collect {
+    /// The series.
+    pub series: Vec<Rows>,
+    /// The notes.
+    pub messages: Vec<Message>,
+}
+
+impl Sink for Collect {
+    fn series(&mut self, rows: Rows) -> Result<()> {
+        self.series.push(rows);
+        Ok(())
+    }
+
+    fn message(&mut self, message: Message) {
+        self.messages.push(message);
+    }
+}

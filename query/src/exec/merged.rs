@@ -1,0 +1,116 @@
+//! The rows of a group's members, merged by time.
+
+use plimsoll_engine::model::Values;
+
+use super::column::Column;
+use super::load::Block;
+
+/// Rows of several blocks by time, in the query's direction; rows of one time keep the order of
+/// their series.
+pub(crate) struct Merged {
+    /// Their times.
+    pub(crate) times: Vec<i64>,
+    /// The argument's values.
+    pub(crate) values: Option<Values>,
+    /// The columns beside it.
+    pub(crate) beside: Vec<Column>,
+}
+
+impl Merged {
+    /// Merges blocks, each ascending by time.
+    pub(crate) fn new(mut blocks: Vec<Block>, ascending: bool) -> Self {
+        let mut merged = match blocks.len() {
+            0 => Self {
+                times: Vec::new(),
+                values: None,
+                beside: Vec::new(),
+            },
+            1 => {
+                let block = blocks.remove(0);
+                Self {
+                    times: block.times,
+                    values: block.values,
+                    beside: block.beside,
+                }
+            }
+            _ => Self::of_many(blocks),
+        };
+        if !ascending {
+            merged.reverse();
+        }
+        merged
+    }
+
+    fn of_many(blocks: Vec<Block>) -> Self {
+        let mut times = Vec::new();
+        let mut values: Vec<Column> = Vec::new();
+        let mut beside: Vec<Vec<Column>> = Vec::new();
+        for block in blocks {
+            times.extend(block.times);
+            values.extend(block.values.map(Column::full));
+            beside.resize_with(block.beside.len(), Vec::new);
+            for (columns, column) in beside.iter_mut().zip(block.beside) {
+                columns.push(column);
+            }
+        }
+        let beside: Vec<Column> = beside.into_iter().map(Column::concat).collect();
+        let values = concat_values(values);
+        let mut order: Vec<u32> = (0..u32::try_from(times.len()).unwrap_or(u32::MAX)).collect();
+        order.sort_by(|a, b| {
+            let (a, b) = (*a as usize, *b as usize);
+            times[a].cmp(&times[b]).then_with(|| by_texts(&beside, a, b))
+        });
+        Self {
+            times: order.iter().map(|row| times[*row as usize]).collect(),
+            values: values.map(|values| super::column::gather(&values, &order)),
+            beside: beside.iter().map(|column| column.gather(&order)).collect(),
+        }
+    }
+
+    fn reverse(&mut self) {
+        self.times.reverse();
+        if let Some(values) = self.values.take() {
+            let mut column = Column::full(values);
+            column.reverse();
+            if let Column::Typed { values, .. } = column {
+                self.values = Some(values);
+            }
+        }
+        for column in &mut self.beside {
+            column.reverse();
+        }
+    }
+}
+
+/// Rows of one time are ordered by the texts that lead the columns beside them, as InfluxDB does.
+fn by_texts(beside: &[Column], a: usize, b: usize) -> std::cmp::Ordering {
+    use crate::rows::Cell;
+    for column in beside {
+        match (column.cell(a), column.cell(b)) {
+            (Cell::String(a), Cell::String(b)) if a == b => {}
+            (Cell::String(a), Cell::String(b)) => return a.cmp(&b),
+            _ => break,
+        }
+    }
+    std::cmp::Ordering::Equal
+}
+
+/// Appends values of one type.
+fn concat_values(parts: Vec<Column>) -> Option<Values> {
+    let mut parts = parts.into_iter().filter_map(|part| match part {
+        Column::Typed { values, .. } => Some(values),
+        Column::Same(..) => None,
+    });
+    let mut all = parts.next()?;
+    for part in parts {
+        match (&mut all, part) {
+            (Values::Float(all), Values::Float(part)) => all.extend(part),
+            (Values::Integer(all), Values::Integer(part)) => all.extend(part),
+            (Values::Unsigned(all), Values::Unsigned(part)) => all.extend(part),
+            (Values::String(all), Values::String(part)) => all.extend(part),
+            (Values::Boolean(all), Values::Boolean(part)) => all.extend(part),
+            _ => unreachable!("all members give the argument as one type"),
+        }
+    }
+    Some(all)
+}

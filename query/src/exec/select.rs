@@ -1,0 +1,429 @@
+//! Runs a resolved SELECT: groups its series, runs the calls of each group, makes rows.
+
+use std::cell::Cell as Counter;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use plimsoll_engine::TimeRange;
+use plimsoll_engine::model::TIME_MAX;
+
+use super::call::{Caller, Points};
+use super::column::{Column, cast_cell, cell_from};
+use super::context::Context;
+use super::error::{Error, Result};
+use super::load::{Block, Member, range};
+use super::merged::Merged;
+use super::table::Table;
+use super::window::Windows;
+use crate::ast::FillNumber;
+use crate::plan::{Blank, Decision, Derived, Division, Kind, Node, Plan, Source, Stored};
+use crate::rows::Cell;
+
+/// What all parts of a running SELECT share.
+pub(crate) struct Run<'a> {
+    /// The data and the limits.
+    pub(crate) context: &'a Context<'a>,
+    points: Counter<u64>,
+    series: Counter<u64>,
+    random: Counter<u64>,
+}
+
+/// Takes each series of an answer.
+pub(crate) type Emit<'a> = &'a mut dyn FnMut(Table) -> Result<()>;
+
+/// A group's key: its measurement, and its values of the tags that it is grouped by.
+type Key = (Arc<str>, Vec<Arc<str>>);
+
+impl<'a> Run<'a> {
+    /// Starts counting.
+    pub(crate) fn new(context: &'a Context<'a>) -> Self {
+        Self {
+            context,
+            points: Counter::new(0),
+            series: Counter::new(0),
+            random: Counter::new(context.now.0.unsigned_abs() | 1),
+        }
+    }
+
+    /// Counts values that were read.
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub(crate) fn count_points(&self, more: usize) -> Result<()> {
+        self.points.set(self.points.get() + more as u64);
+        let limit = self.context.limits.select_points_max;
+        check("max-select-point", self.points.get(), limit)
+    }
+
+    fn count_series(&self, more: usize) -> Result<()> {
+        self.series.set(self.series.get() + more as u64);
+        let limit = self.context.limits.select_series_max;
+        check("max-select-series", self.series.get(), limit)
+    }
+
+    /// Checks a number of windows, before they are made.
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub(crate) fn check_buckets(&self, buckets: u64) -> Result<()> {
+        let limit = self.context.limits.select_buckets_max;
+        check("max-select-buckets", buckets, limit)
+    }
+
+    /// A random number below `below`, for sample().
+    ///
+    /// Source: xorshift64, Marsaglia 2003.
+    pub(crate) fn random(&self, below: usize) -> usize {
+        let mut state = self.random.get();
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        self.random.set(state);
+        usize::try_from(state % (below.max(1) as u64)).unwrap_or(0)
+    }
+
+    /// Runs a SELECT within `bounds`, and emits its series in order.
+    ///
+    /// # Errors
+    /// Limits, a stop, damaged data, functions on types they do not take.
+    pub(crate) fn select(&self, plan: &Plan, bounds: TimeRange, emit: Emit<'_>) -> Result<()> {
+        if plan.calls.is_empty() && plan.references.iter().all(|(_, kind)| *kind == Kind::Unknown) {
+            return Ok(());
+        }
+        let windows = windows(plan, bounds);
+        if let Some(count) = windows.count()
+            && !plan.calls.is_empty()
+        {
+            self.check_buckets(count)?;
+        }
+        let groups = self.groups(plan, &windows)?;
+        let mut emitted: Vec<Table> = Vec::new();
+        if plan.series.is_all() {
+            let mut each = |(key, members): (Key, Vec<Member<'_>>)| -> Result<()> {
+                match self.group(plan, &windows, key, &members)? {
+                    Some(table) => emit(table),
+                    None => Ok(()),
+                }
+            };
+            return if plan.ascending {
+                groups.into_iter().try_for_each(&mut each)
+            } else {
+                groups.into_iter().rev().try_for_each(&mut each)
+            };
+        }
+        // SLIMIT and SOFFSET count series that have rows, in each measurement.
+        let mut seen: (Option<Arc<str>>, u64) = (None, 0);
+        for (key, members) in groups {
+            if seen.0.as_ref() != Some(&key.0) {
+                seen = (Some(Arc::clone(&key.0)), 0);
+            }
+            let (limit, offset) = (plan.series.limit, plan.series.offset);
+            if limit > 0 && seen.1 >= offset.saturating_add(limit) {
+                continue;
+            }
+            if let Some(table) = self.group(plan, &windows, key, &members)? {
+                seen.1 += 1;
+                if seen.1 > offset {
+                    emitted.push(table);
+                }
+            }
+        }
+        if !plan.ascending {
+            emitted.reverse();
+        }
+        emitted.into_iter().try_for_each(emit)
+    }
+
+    fn groups<'p>(
+        &self,
+        plan: &'p Plan,
+        windows: &Windows,
+    ) -> Result<BTreeMap<Key, Vec<Member<'p>>>> {
+        let mut groups: BTreeMap<Key, Vec<Member<'p>>> = BTreeMap::new();
+        for source in &plan.sources {
+            match source {
+                Source::Stored(stored) => self.stored_groups(plan, stored, &mut groups)?,
+                Source::Derived(derived) => {
+                    let mut extras: Vec<i64> =
+                        plan.calls.iter().map(|(call, _)| call.windows_before()).collect();
+                    if extras.is_empty() {
+                        extras.push(0);
+                    }
+                    extras.sort_unstable();
+                    extras.dedup();
+                    for extra in extras {
+                        self.derived_groups(plan, derived, windows, extra, &mut groups)?;
+                    }
+                }
+            }
+        }
+        Ok(groups)
+    }
+
+    fn stored_groups<'p>(
+        &self,
+        plan: &'p Plan,
+        stored: &'p Stored,
+        groups: &mut BTreeMap<Key, Vec<Member<'p>>>,
+    ) -> Result<()> {
+        let predicate = stored.conditions.predicate();
+        let found = stored.view.series(&stored.measurement, &predicate)?;
+        self.count_series(found.len())?;
+        for series in found {
+            let value = |key: &str| series.tags.value(key).map(|v| v.into_owned());
+            let decision = stored
+                .conditions
+                .decide(&|key| value(key).unwrap_or_default());
+            if let Decision::None = decision {
+                continue;
+            }
+            let tags = plan
+                .group_by
+                .iter()
+                .map(|key| value(key).unwrap_or_default().into());
+            let key = (Arc::clone(&stored.measurement), tags.collect());
+            groups.entry(key).or_default().push(Member::Series {
+                stored,
+                series,
+                decision,
+            });
+        }
+        Ok(())
+    }
+
+    fn derived_groups<'p>(
+        &self,
+        plan: &'p Plan,
+        derived: &'p Derived,
+        windows: &Windows,
+        extra: i64,
+        groups: &mut BTreeMap<Key, Vec<Member<'p>>>,
+    ) -> Result<()> {
+        let longer = windows.extended(extra, plan.ascending);
+        let bounds = range(longer.start, longer.end);
+        let ascending = plan.ascending;
+        let mut tables = Vec::new();
+        self.select(&derived.plan, bounds, &mut |mut table| {
+            if !ascending {
+                table.reverse();
+            }
+            tables.push(Rc::new(table));
+            Ok(())
+        })?;
+        if !ascending {
+            tables.reverse();
+        }
+        for table in tables {
+            let value = |key: &Arc<str>| {
+                let tag = table.tags.iter().find(|(there, _)| there == key);
+                tag.map_or_else(|| "".into(), |(_, value)| Arc::clone(value))
+            };
+            let key = (
+                Arc::clone(&table.name),
+                plan.group_by.iter().map(value).collect(),
+            );
+            groups.entry(key).or_default().push(Member::Table {
+                derived,
+                table,
+                extra,
+            });
+        }
+        Ok(())
+    }
+
+    /// The rows of one group, if it has any.
+    fn group(
+        &self,
+        plan: &Plan,
+        windows: &Windows,
+        (name, values): Key,
+        members: &[Member<'_>],
+    ) -> Result<Option<Table>> {
+        let (times, symbols) = if plan.calls.is_empty() {
+            self.raw_rows(plan, windows, members)?
+        } else {
+            let caller = Caller {
+                run: self,
+                plan,
+                members,
+                windows,
+            };
+            let mut answers = Vec::with_capacity(plan.calls.len());
+            for (call, _) in &plan.calls {
+                let mut points = caller.points(call)?;
+                cut(plan, &mut points);
+                answers.push(points);
+            }
+            joined(plan, answers)
+        };
+        if times.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Table {
+            name,
+            tags: plan.group_by.iter().cloned().zip(values).collect(),
+            columns: outputs(plan, symbols, times.len()),
+            times,
+        }))
+    }
+
+    /// Rows of a SELECT without calls.
+    fn raw_rows(
+        &self,
+        plan: &Plan,
+        windows: &Windows,
+        members: &[Member<'_>],
+    ) -> Result<(Vec<i64>, Vec<Column>)> {
+        let mut blocks: Vec<Block> = Vec::new();
+        let range = range(windows.start, windows.end);
+        for member in members {
+            blocks.extend(member.load(self, None, &plan.references, range)?);
+        }
+        let merged = Merged::new(blocks, plan.ascending);
+        let rows = plan.rows.range(merged.times.len());
+        let (times, columns) = if rows.len() == merged.times.len() {
+            (merged.times, merged.beside)
+        } else {
+            let columns = merged.beside.iter();
+            (
+                merged.times[rows.clone()].to_vec(),
+                columns.map(|column| column.slice(rows.clone())).collect(),
+            )
+        };
+        let blanked = columns.into_iter().zip(&plan.references);
+        let blanked = blanked.map(|(column, (_, kind))| blanked_column(plan.blank, column, *kind));
+        Ok((times, blanked.collect()))
+    }
+}
+
+fn check(what: &'static str, got: u64, limit: u64) -> Result<()> {
+    if limit > 0 && got > limit {
+        return Err(Error::Limit { what, got, limit });
+    }
+    Ok(())
+}
+
+/// The windows of a SELECT within `bounds`.
+fn windows(plan: &Plan, bounds: TimeRange) -> Windows {
+    let mut range = plan.range.intersect(&bounds);
+    if range.end > TIME_MAX {
+        range.end = TIME_MAX;
+    }
+    Windows {
+        every: plan.interval.every,
+        offset: plan.interval.offset,
+        start: range.start.0,
+        end: range.end.0,
+        zone: plan.zone.clone(),
+    }
+}
+
+/// LIMIT and OFFSET: each call's points by themselves.
+fn cut(plan: &Plan, points: &mut Points) {
+    let rows = plan.rows.range(points.times.len());
+    if rows.len() < points.times.len() {
+        points.times = points.times[rows.clone()].to_vec();
+        points.column = points.column.slice(rows.clone());
+        for column in &mut points.beside {
+            *column = column.slice(rows.clone());
+        }
+    }
+}
+
+/// A column with its nulls replaced as fill() says.
+fn blanked_column(blank: Blank, column: Column, kind: Kind) -> Column {
+    let replacement = match blank {
+        Blank::Null => return column,
+        Blank::Previous => None,
+        Blank::Number(number) => Some(number_cell(number, kind)),
+    };
+    let mut before = Cell::Null;
+    let cells = column.into_cells().into_iter().map(|cell| {
+        let cell = match (cell, &replacement) {
+            (Cell::Null, Some(replacement)) => replacement.clone(),
+            (Cell::Null, None) => before.clone(),
+            (cell, _) => cell,
+        };
+        before = cell.clone();
+        cell
+    });
+    Column::from_cells(cells.collect())
+}
+
+/// A number of fill() as a cell of a column's type; texts keep it as it is.
+fn number_cell(number: FillNumber, kind: Kind) -> Cell {
+    let cell = match number {
+        FillNumber::Integer(value) => Cell::Integer(value),
+        FillNumber::Float(value) => Cell::Float(value),
+    };
+    let cast = kind.values().and_then(|wanted| cast_cell(&cell, wanted));
+    cast.map_or(cell, cell_from)
+}
+
+/// The rows of several calls, joined by time: each row takes one point of each call that has one
+/// at its time.
+fn joined(plan: &Plan, mut answers: Vec<Points>) -> (Vec<i64>, Vec<Column>) {
+    if let [_] = answers.as_slice()
+        && let Some(points) = answers.pop()
+    {
+        let (_, kind) = plan.calls[0];
+        let mut columns = vec![blanked_column(plan.blank, points.column, kind)];
+        let beside = points.beside.into_iter().zip(&plan.references);
+        columns.extend(beside.map(|(column, (_, kind))| blanked_column(plan.blank, column, *kind)));
+        return (points.times, columns);
+    }
+    let is_same = answers.windows(2).all(|two| two[0].times == two[1].times);
+    let mut times: Vec<i64> = Vec::new();
+    let mut columns: Vec<Column> = Vec::new();
+    if is_same {
+        times = answers.first().map(|points| points.times.clone()).unwrap_or_default();
+        columns.extend(answers.into_iter().map(|points| points.column));
+    } else {
+        let mut cells: Vec<Vec<Cell>> = vec![Vec::new(); answers.len()];
+        let mut at = vec![0_usize; answers.len()];
+        loop {
+            let heads = answers.iter().zip(&at);
+            let heads = heads.filter_map(|(points, at)| points.times.get(*at).copied());
+            let next = if plan.ascending { heads.min() } else { heads.max() };
+            let Some(time) = next else { break };
+            times.push(time);
+            for ((points, at), cells) in answers.iter().zip(&mut at).zip(&mut cells) {
+                if points.times.get(*at) == Some(&time) {
+                    cells.push(points.column.cell(*at));
+                    *at += 1;
+                } else {
+                    cells.push(Cell::Null);
+                }
+            }
+        }
+        columns.extend(cells.into_iter().map(Column::from_cells));
+    }
+    let columns = columns.into_iter().zip(&plan.calls);
+    let columns = columns.map(|(column, (_, kind))| blanked_column(plan.blank, column, *kind));
+    (times, columns.collect())
+}
+
+/// The columns of an answer, computed of its symbols.
+fn outputs(plan: &Plan, symbols: Vec<Column>, rows: usize) -> Vec<Column> {
+    // A call without columns beside it leaves the names out; they are null then.
+    let symbol = |number: usize, row: usize| {
+        symbols
+            .get(number)
+            .map_or(Cell::Null, |column| column.cell(row))
+    };
+    plan.fields
+        .iter()
+        .map(|output| match &output.node {
+            Node::Symbol(number) => symbols
+                .get(*number)
+                .cloned()
+                .unwrap_or_else(|| Column::null(rows)),
+            node => {
+                let cells = (0..rows)
+                    .map(|row| node.eval(Division::Float, &|number| symbol(number, row)));
+                Column::from_cells(cells.collect())
+            }
+        })
+        .collect()
+}

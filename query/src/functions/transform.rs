@@ -1,0 +1,175 @@
+//! Functions of neighbouring points, in the query's direction.
+
+use plimsoll_engine::model::Values;
+
+use super::{Number, Sign, Transform};
+
+/// Times and values of the results over `times` (in the query's direction) and their values.
+pub(crate) fn apply(transform: Transform, times: &[i64], values: &Values) -> (Vec<i64>, Values) {
+    if let Transform::Elapsed(unit) = transform {
+        let elapsed = times.windows(2).map(|two| two[1].wrapping_sub(two[0]) / unit);
+        let later = times.get(1..).unwrap_or_default().to_vec();
+        return (later, Values::Integer(elapsed.collect()));
+    }
+    match values {
+        Values::Float(v) => of_numbers(transform, times, v, Values::Float),
+        Values::Integer(v) => of_numbers(transform, times, v, Values::Integer),
+        Values::Unsigned(v) => of_numbers(transform, times, v, Values::Unsigned),
+        Values::String(_) | Values::Boolean(_) => {
+            unreachable!("the planner lets only numbers through to {transform:?}")
+        }
+    }
+}
+
+fn of_numbers<T: Number>(
+    transform: Transform,
+    times: &[i64],
+    values: &[T],
+    wrap: fn(Vec<T>) -> Values,
+) -> (Vec<i64>, Values) {
+    match transform {
+        Transform::Derivative(unit, sign) => {
+            let (times, values) = derivative(times, values, unit, sign);
+            (times, Values::Float(values))
+        }
+        Transform::Difference(sign) => {
+            let (times, values) = difference(times, values, sign);
+            (times, wrap(values))
+        }
+        Transform::CumulativeSum => {
+            let sums = values.iter().scan(T::ZERO, |sum, value| {
+                *sum = sum.plus(*value);
+                Some(*sum)
+            });
+            (times.to_vec(), wrap(sums.collect()))
+        }
+        Transform::MovingAverage(n) => {
+            let (times, values) = moving_average(times, values, n);
+            (times, Values::Float(values))
+        }
+        Transform::Elapsed(_) => unreachable!("it is done for every type above"),
+    }
+}
+
+/// Calls `visit` with the places of neighbours; of points at one time only the first counts.
+fn neighbours(times: &[i64], mut visit: impl FnMut(usize, usize)) {
+    let mut before = 0;
+    for at in 1..times.len() {
+        if times[at] != times[before] {
+            visit(before, at);
+            before = at;
+        }
+    }
+}
+
+fn derivative<T: Number>(
+    times: &[i64],
+    values: &[T],
+    unit: i64,
+    sign: Sign,
+) -> (Vec<i64>, Vec<f64>) {
+    let mut results = (Vec::new(), Vec::new());
+    neighbours(times, |before, at| {
+        let change = values[at].float_minus(values[before]);
+        if sign == Sign::NonNegative && change < 0.0 {
+            return;
+        }
+        // The time between is positive in either direction.
+        let elapsed = times[at].wrapping_sub(times[before]).wrapping_abs();
+        results.0.push(times[at]);
+        results.1.push(change / (elapsed.float() / unit.float()));
+    });
+    results
+}
+
+fn difference<T: Number>(times: &[i64], values: &[T], sign: Sign) -> (Vec<i64>, Vec<T>) {
+    let mut results = (Vec::new(), Vec::new());
+    neighbours(times, |before, at| {
+        let change = values[at].minus(values[before]);
+        // An unsigned change is never below zero, so the values are compared, too.
+        let is_negative = change < T::ZERO || (T::LOWEST == T::ZERO && values[at] < values[before]);
+        if sign == Sign::Any || !is_negative {
+            results.0.push(times[at]);
+            results.1.push(change);
+        }
+    });
+    results
+}
+
+fn moving_average<T: Number>(times: &[i64], values: &[T], n: usize) -> (Vec<i64>, Vec<f64>) {
+    let mut results = (Vec::new(), Vec::new());
+    let mut sum = T::ZERO;
+    for at in 0..values.len() {
+        if at >= n {
+            sum = sum.minus(values[at - n]);
+        }
+        sum = sum.plus(values[at]);
+        if at + 1 >= n {
+            results.0.push(times[at]);
+            results.1.push(sum.float() / (n as u64).float());
+        }
+    }
+    results
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    #[test]
+    fn a_derivative_skips_the_second_point_of_one_time() {
+        let times = [0, SECOND, SECOND, 2 * SECOND];
+        let (at, values) = apply(
+            Transform::Derivative(SECOND, Sign::Any),
+            &times,
+            &Values::Integer(vec![0, 10, 99, 5]),
+        );
+        assert_eq!(at, [SECOND, 2 * SECOND]);
+        assert_eq!(values, Values::Float(vec![10.0, -5.0]));
+    }
+
+    #[test]
+    fn non_negative_leaves_out_what_falls() {
+        let times = [0, SECOND, 2 * SECOND];
+        let function = Transform::Derivative(SECOND, Sign::NonNegative);
+        let (at, _) = apply(function, &times, &Values::Unsigned(vec![5, 3, 4]));
+        assert_eq!(at, [2 * SECOND]);
+        let function = Transform::Difference(Sign::NonNegative);
+        let (_, values) = apply(function, &times, &Values::Unsigned(vec![5, 3, 4]));
+        assert_eq!(values, Values::Unsigned(vec![1]));
+    }
+
+    #[test]
+    fn backwards_the_change_is_from_the_later_point() {
+        let (_, values) = apply(
+            Transform::Derivative(SECOND, Sign::Any),
+            &[SECOND, 0],
+            &Values::Integer(vec![10, 4]),
+        );
+        assert_eq!(values, Values::Float(vec![-6.0]));
+    }
+
+    #[test]
+    fn sums_of_integers_wrap() {
+        let (_, values) = apply(
+            Transform::CumulativeSum,
+            &[0, 1],
+            &Values::Integer(vec![i64::MAX, 1]),
+        );
+        assert_eq!(values, Values::Integer(vec![i64::MAX, i64::MIN]));
+    }
+
+    #[test]
+    fn a_moving_average_needs_its_whole_window() {
+        let (times, values) = apply(
+            Transform::MovingAverage(2),
+            &[0, 1, 2],
+            &Values::Integer(vec![1, 2, 4]),
+        );
+        assert_eq!((times, values), (vec![1, 2], Values::Float(vec![1.5, 3.0])));
+        let none = apply(Transform::Elapsed(1), &[], &Values::Integer(vec![]));
+        assert_eq!(none, (vec![], Values::Integer(vec![])));
+    }
+}

@@ -1,0 +1,291 @@
+//! Functions that need all points of a window at once.
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use plimsoll_engine::model::{FieldType, FieldValue, Values};
+
+use super::{Number, Whole};
+
+/// One result of a window.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Result {
+    /// The value.
+    pub(crate) value: FieldValue,
+    /// The point that it comes from, where it is one: its place in the window.
+    pub(crate) at: Option<usize>,
+}
+
+/// The results of `function` over one window: `times` in the query's direction, and their values.
+/// `random` gives the next random number below its argument.
+pub(crate) fn apply(
+    function: Whole,
+    times: &[i64],
+    values: &Values,
+    random: &mut dyn FnMut(usize) -> usize,
+) -> Vec<Result> {
+    match values {
+        Values::Float(v) => of_numbers(function, times, v, FieldValue::Float, random, |v| {
+            // -0 and 0 are one value.
+            (v + 0.0).to_bits()
+        }),
+        Values::Integer(v) => of_numbers(function, times, v, FieldValue::Integer, random, |v| *v),
+        Values::Unsigned(v) => of_numbers(function, times, v, FieldValue::Unsigned, random, |v| *v),
+        Values::String(v) => {
+            let value = |v: Arc<str>| FieldValue::String(v);
+            of_any(function, times, v, value, random, Arc::clone, Ord::cmp)
+        }
+        Values::Boolean(v) => match function {
+            Whole::Mode if v.len() > 1 => {
+                let yes = v.iter().filter(|v| **v).count();
+                vec![value(FieldValue::Boolean(yes >= v.len() - yes))]
+            }
+            _ => of_any(function, times, v, FieldValue::Boolean, random, |v| *v, Ord::cmp),
+        },
+    }
+}
+
+fn value(value: FieldValue) -> Result {
+    Result { value, at: None }
+}
+
+fn of_numbers<T: Number, K: Eq + Hash>(
+    function: Whole,
+    times: &[i64],
+    values: &[T],
+    wrap: fn(T) -> FieldValue,
+    random: &mut dyn FnMut(usize) -> usize,
+    key: impl Fn(&T) -> K,
+) -> Vec<Result> {
+    match function {
+        Whole::Median => vec![value(FieldValue::Float(median(values)))],
+        Whole::Stddev => vec![value(FieldValue::Float(stddev(values)))],
+        Whole::Percentile(percent) => percentile(times, values, percent)
+            .map(|at| chosen(values, at, wrap))
+            .into_iter()
+            .collect(),
+        Whole::Top(n) => extreme(times, values, n, |a, b| b.order(a))
+            .into_iter()
+            .map(|at| chosen(values, at, wrap))
+            .collect(),
+        Whole::Bottom(n) => extreme(times, values, n, T::order)
+            .into_iter()
+            .map(|at| chosen(values, at, wrap))
+            .collect(),
+        _ => of_any(function, times, values, wrap, random, key, T::order),
+    }
+}
+
+fn chosen<T: Copy>(values: &[T], at: usize, wrap: fn(T) -> FieldValue) -> Result {
+    Result {
+        value: wrap(values[at]),
+        at: Some(at),
+    }
+}
+
+fn of_any<T: Clone, K: Eq + Hash>(
+    function: Whole,
+    times: &[i64],
+    values: &[T],
+    wrap: impl Fn(T) -> FieldValue,
+    random: &mut dyn FnMut(usize) -> usize,
+    key: impl Fn(&T) -> K,
+    order: fn(&T, &T) -> Ordering,
+) -> Vec<Result> {
+    match function {
+        Whole::CountDistinct => {
+            let distinct: HashSet<K> = values.iter().map(key).collect();
+            let count = i64::try_from(distinct.len()).unwrap_or(i64::MAX);
+            vec![value(FieldValue::Integer(count))]
+        }
+        Whole::Distinct => {
+            let mut seen = HashSet::new();
+            let mut firsts: Vec<usize> = (0..values.len())
+                .filter(|at| seen.insert(key(&values[*at])))
+                .collect();
+            firsts.sort_by(|a, b| {
+                let by_time = times[*a].cmp(&times[*b]);
+                by_time.then_with(|| order(&values[*a], &values[*b]))
+            });
+            let result = |at: usize| Result {
+                value: wrap(values[at].clone()),
+                at: Some(at),
+            };
+            firsts.into_iter().map(result).collect()
+        }
+        Whole::Mode => vec![value(wrap(values[mode(times, values, order)].clone()))],
+        Whole::Sample(n) => {
+            let mut kept: Vec<usize> = (0..values.len().min(n)).collect();
+            for at in n..values.len() {
+                let slot = random(at + 1);
+                if slot < n {
+                    kept[slot] = at;
+                }
+            }
+            kept.sort_unstable();
+            let result = |at: usize| Result {
+                value: wrap(values[at].clone()),
+                at: Some(at),
+            };
+            kept.into_iter().map(result).collect()
+        }
+        _ => unreachable!("the planner lets only numbers through to {function:?}"),
+    }
+}
+
+fn median<T: Number>(values: &[T]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(T::order);
+    let high = sorted[sorted.len() / 2];
+    if sorted.len() % 2 == 1 {
+        return high.float();
+    }
+    let low = sorted[sorted.len() / 2 - 1];
+    low.float() + high.minus(low).float() / 2.0
+}
+
+fn stddev<T: Number>(values: &[T]) -> f64 {
+    if values.len() < 2 {
+        return f64::NAN;
+    }
+    let mut mean = 0.0;
+    for (count, value) in (1_u64..).zip(values) {
+        mean += (value.float() - mean) / count.float();
+    }
+    let variance: f64 = values.iter().fold(0.0, |sum, value| {
+        let away = value.float() - mean;
+        sum + away * away
+    });
+    let freedom = values.len() as u64 - 1;
+    (variance / freedom.float()).sqrt()
+}
+
+/// The place of the nearest rank; none where it lies outside.
+fn percentile<T: Number>(times: &[i64], values: &[T], percent: f64) -> Option<usize> {
+    let rank = ((values.len() as u64).float() * percent / 100.0 + 0.5).floor() - 1.0;
+    if rank < 0.0 || rank >= (values.len() as u64).float() {
+        return None;
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and the number of values"
+    )]
+    let rank = rank as usize;
+    let mut places: Vec<usize> = (0..values.len()).collect();
+    places.sort_by(|a, b| {
+        let by_value = values[*a].order(&values[*b]);
+        by_value.then_with(|| times[*a].cmp(&times[*b]))
+    });
+    Some(places[rank])
+}
+
+/// The `n` first by `order` (of equal ones the earliest), then in order of time.
+fn extreme<T: Copy>(
+    times: &[i64],
+    values: &[T],
+    n: usize,
+    order: impl Fn(&T, &T) -> Ordering,
+) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..values.len()).collect();
+    places.sort_by(|a, b| {
+        let by_value = order(&values[*a], &values[*b]);
+        by_value.then_with(|| times[*a].cmp(&times[*b]))
+    });
+    places.truncate(n);
+    // Of equal times the better value comes first.
+    places.sort_by_key(|at| times[*at]);
+    places
+}
+
+/// The most frequent value. Ties go as InfluxDB decides them: values are walked in ascending
+/// order, and one takes over where its first time is not after the last time of the one before.
+fn mode<T>(times: &[i64], values: &[T], order: fn(&T, &T) -> Ordering) -> usize {
+    if values.len() == 1 {
+        return 0;
+    }
+    let mut places: Vec<usize> = (0..values.len()).collect();
+    places.sort_by(|a, b| {
+        let by_value = order(&values[*a], &values[*b]);
+        by_value.then_with(|| times[*a].cmp(&times[*b]))
+    });
+    let (mut best_count, mut count) = (0, 0);
+    let (mut best, mut current) = (places[0], places[0]);
+    let mut best_time = times[places[0]];
+    let mut current_time = best_time;
+    for at in places {
+        if order(&values[at], &values[current]).is_ne() {
+            count = 1;
+            current = at;
+            current_time = times[at];
+            continue;
+        }
+        count += 1;
+        if best_count > count || (best_count == count && current_time > best_time) {
+            continue;
+        }
+        best_count = count;
+        best = at;
+        best_time = times[at];
+    }
+    best
+}
+
+/// The type that a window's results have.
+pub(crate) fn result_type(function: Whole, values: &Values) -> FieldType {
+    function.result(values.field_type())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(function: Whole, values: Values) -> Option<FieldValue> {
+        let times: Vec<i64> = (0..).take(values.len()).collect();
+        let results = apply(function, &times, &values, &mut |_| 0);
+        results.into_iter().next().map(|result| result.value)
+    }
+
+    #[test]
+    fn percentile_is_the_nearest_rank_and_nothing_outside() {
+        let values = || Values::Integer((1..=10).collect());
+        for (percent, expected) in [(0.0, None), (50.0, Some(5)), (95.0, Some(10)), (100.0, Some(10)), (120.0, None)] {
+            assert_eq!(
+                one(Whole::Percentile(percent), values()),
+                expected.map(FieldValue::Integer),
+                "{percent}"
+            );
+        }
+    }
+
+    #[test]
+    fn median_averages_the_two_in_the_middle() {
+        assert_eq!(one(Whole::Median, Values::Integer(vec![4, 1, 3, 2])), Some(FieldValue::Float(2.5)));
+        assert_eq!(one(Whole::Median, Values::Float(vec![4.0, 1.0, 3.0])), Some(FieldValue::Float(3.0)));
+    }
+
+    #[test]
+    fn top_answers_in_order_of_time_and_prefers_the_earlier_of_equals() {
+        let times = [1, 2, 3, 4];
+        let results = apply(Whole::Top(2), &times, &Values::Integer(vec![5, 1, 9, 5]), &mut |_| 0);
+        let places: Vec<_> = results.iter().map(|result| result.at).collect();
+        assert_eq!(places, [Some(0), Some(2)]);
+    }
+
+    #[test]
+    fn the_mode_of_ties_is_influxdbs() {
+        // 1 at times 0 and 3, 2 at times 1 and 2: 2 is seen first at 1, before 1 is seen last.
+        assert_eq!(one(Whole::Mode, Values::Integer(vec![1, 2, 2, 1])), Some(FieldValue::Integer(2)));
+        assert_eq!(one(Whole::Mode, Values::Integer(vec![1, 1, 2, 2])), Some(FieldValue::Integer(1)));
+    }
+
+    #[test]
+    fn one_point_has_no_deviation() {
+        let Some(FieldValue::Float(value)) = one(Whole::Stddev, Values::Integer(vec![1])) else {
+            panic!("a float was expected")
+        };
+        assert!(value.is_nan());
+    }
+}

@@ -1,0 +1,308 @@
+//! A SELECT, resolved against the catalog and the schema: what is read, and how rows are made of it.
+//!
+//! Types and wildcards are settled from the innermost subquery out, time ranges from the outermost
+//! in. It reads names only, no points.
+
+mod call;
+mod condition;
+mod fields;
+mod kind;
+mod node;
+mod source;
+mod time;
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use plimsoll_engine::TimeRange;
+use plimsoll_engine::model::TIME_MAX;
+
+pub(crate) use call::{Call, Function, Input};
+pub(crate) use condition::{Conditions, Decision, compile_regex, compile_row};
+pub(crate) use kind::Kind;
+pub(crate) use node::{Division, Node};
+pub(crate) use source::{Derived, Source, Stored, kind_in, kind_over};
+pub(crate) use time::split;
+
+use crate::ast::{Dimension, Expr, Fill, FillNumber, Reference, Select};
+use crate::exec::context::Context;
+use crate::exec::error::{Error, Result};
+use crate::functions::fill::Filling;
+
+/// A resolved SELECT.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// What is read.
+    pub(crate) sources: Vec<Source>,
+    /// Calls: symbols from 0 on.
+    pub(crate) calls: Vec<(Call, Kind)>,
+    /// Names outside calls: symbols behind the calls.
+    pub(crate) references: Vec<(Reference, Kind)>,
+    /// What comes out.
+    pub(crate) fields: Vec<Output>,
+    /// The name of the column of times.
+    pub(crate) time_name: Arc<str>,
+    /// Tags of its own GROUP BY, as written.
+    pub(crate) own_tags: Vec<Arc<str>>,
+    /// Tags by which it groups, the outer query's among them; sorted.
+    pub(crate) group_by: Vec<Arc<str>>,
+    /// What its own WHERE says about time.
+    pub(crate) range: TimeRange,
+    /// GROUP BY time, its own or the outer query's.
+    pub(crate) interval: Interval,
+    /// tz().
+    pub(crate) zone: Option<TimeZone>,
+    /// The zone's name, for output.
+    pub(crate) zone_name: Option<Arc<str>>,
+    /// The order of rows.
+    pub(crate) ascending: bool,
+    /// What windows without points get.
+    pub(crate) filling: Option<Filling>,
+    /// What a row's cell without a value gets.
+    pub(crate) blank: Blank,
+    /// Rows of a series.
+    pub(crate) rows: Slice,
+    /// Series.
+    pub(crate) series: Slice,
+}
+
+/// One column that comes out.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// How it is computed.
+    pub(crate) node: Node,
+    /// Its type.
+    pub(crate) kind: Kind,
+    /// How an outer query calls it.
+    pub(crate) name: String,
+    /// Its name in the answer: unlike all others.
+    pub(crate) column: Arc<str>,
+}
+
+/// GROUP BY time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Interval {
+    /// ns; 0 where it is not there.
+    pub(crate) every: i64,
+    /// ns.
+    pub(crate) offset: i64,
+}
+
+/// What a row's cell gets where there is no value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Blank {
+    /// Null.
+    Null,
+    /// What stood there in the row before.
+    Previous,
+    /// A number.
+    Number(FillNumber),
+}
+
+/// A limit and an offset; 0 is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slice {
+    /// How many.
+    pub(crate) limit: u64,
+    /// How many are left out before.
+    pub(crate) offset: u64,
+}
+
+impl Slice {
+    /// Which of `len` are meant.
+    pub(crate) fn range(self, len: usize) -> std::ops::Range<usize> {
+        let start = usize::try_from(self.offset).map_or(len, |offset| offset.min(len));
+        let end = match usize::try_from(self.limit) {
+            Ok(limit) if limit > 0 => start.saturating_add(limit).min(len),
+            _ => len,
+        };
+        start..end
+    }
+
+    /// Whether all are meant.
+    pub(crate) fn is_all(self) -> bool {
+        self.limit == 0 && self.offset == 0
+    }
+}
+
+/// What a subquery takes from the query around it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outer {
+    /// Its range, with the windows that it reads before.
+    range: TimeRange,
+    interval: Interval,
+    ascending: bool,
+}
+
+impl Plan {
+    /// Resolves a SELECT.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with InfluxDB's text, and what the engine answers for unknown names.
+    pub(crate) fn new(select: &Select, context: &Context<'_>) -> Result<Self> {
+        let mut plan = Self::build(select, context, None)?;
+        plan.group_by_outer(&[]);
+        Ok(plan)
+    }
+
+    fn build(select: &Select, context: &Context<'_>, outer: Option<Outer>) -> Result<Self> {
+        if select.target.is_some() {
+            return Err(Error::Unsupported("SELECT INTO"));
+        }
+        let zone = match &select.timezone {
+            None => None,
+            Some(name) => Some(TimeZone::get(name).map_err(|_| {
+                Error::invalid(format!("unable to find time zone {name}"))
+            })?),
+        };
+        let split = split(select.condition.as_ref(), context.now, zone.as_ref())?;
+        let own = own_interval(&select.dimensions, context, zone.as_ref())?;
+        let mut range = split.range;
+        if own.every > 0 && range.end == TIME_MAX {
+            range.end = context.now;
+        }
+        let interval = match (own.every, outer) {
+            (0, Some(outer)) => outer.interval,
+            _ => own,
+        };
+        let ascending = outer.map_or_else(|| select.is_ascending(), |outer| outer.ascending);
+        let read = reading_range(select, range, interval, ascending, outer);
+        let below = Outer {
+            range: read,
+            interval,
+            ascending,
+        };
+        let mut sources = source::resolve(&select.sources, context, below)?;
+        let fields = fields::resolve(select, &sources)?;
+        source::compile_conditions(&mut sources, split.rest.as_ref())?;
+        let is_inner = outer.is_some();
+        let filling = filling(select.fill, is_inner);
+        Ok(Self {
+            sources,
+            calls: fields.calls,
+            references: fields.references,
+            fields: fields.outputs,
+            time_name: fields.time_name,
+            own_tags: fields.tags,
+            group_by: Vec::new(),
+            range,
+            interval,
+            zone,
+            zone_name: select.timezone.as_deref().map(Into::into),
+            ascending,
+            filling,
+            blank: blank(select.fill),
+            rows: Slice {
+                limit: select.limit,
+                offset: select.offset,
+            },
+            series: Slice {
+                limit: select.slimit,
+                offset: select.soffset,
+            },
+        })
+    }
+
+    /// Adds the tags that the query around groups by, here and below.
+    fn group_by_outer(&mut self, outer: &[Arc<str>]) {
+        let mut all: Vec<Arc<str>> = self.own_tags.iter().chain(outer).cloned().collect();
+        all.sort_unstable();
+        all.dedup();
+        for source in &mut self.sources {
+            if let Source::Derived(derived) = source {
+                derived.plan.group_by_outer(&all);
+            }
+        }
+        self.group_by = all;
+    }
+
+    /// Whether its one call answers points, which other columns may go with.
+    pub(crate) fn is_selector(&self) -> bool {
+        matches!(self.calls.as_slice(), [(call, _)] if call.is_selector())
+    }
+}
+
+/// The range that is read: with the windows before it that transforms need.
+fn reading_range(
+    select: &Select,
+    own: TimeRange,
+    interval: Interval,
+    ascending: bool,
+    outer: Option<Outer>,
+) -> TimeRange {
+    let mut range = outer.map_or(own, |outer| own.intersect(&outer.range));
+    let more = interval
+        .every
+        .saturating_mul(select.fields.iter().map(|field| depth(&field.expr)).max().unwrap_or(0));
+    if ascending {
+        range.start.0 = range.start.0.saturating_sub(more);
+    } else {
+        range.end.0 = range.end.0.saturating_add(more);
+    }
+    range.intersect(&TimeRange::ALL)
+}
+
+/// How many windows a field's calls may read more than the range has.
+fn depth(expr: &Expr) -> i64 {
+    match expr {
+        Expr::Call(call) => 1 + call.arguments.iter().map(depth).max().unwrap_or(0),
+        Expr::Binary { left, right, .. } => depth(left).max(depth(right)),
+        Expr::Paren(inner) => depth(inner),
+        _ => 0,
+    }
+}
+
+fn own_interval(
+    dimensions: &[Dimension],
+    context: &Context<'_>,
+    zone: Option<&TimeZone>,
+) -> Result<Interval> {
+    let mut interval = Interval::default();
+    for dimension in dimensions {
+        let Expr::Call(call) = &dimension.expr else {
+            continue;
+        };
+        if call.name != "time" {
+            return Err(Error::invalid("only time() calls allowed in dimensions"));
+        }
+        if interval.every != 0 {
+            return Err(Error::invalid("multiple time dimensions not allowed"));
+        }
+        interval = match call.arguments.as_slice() {
+            [Expr::Duration(every)] => Interval {
+                every: (*every).max(0),
+                offset: 0,
+            },
+            [Expr::Duration(every), offset] if *every > 0 => Interval {
+                every: *every,
+                offset: time::offset(offset, *every, context.now, zone)?,
+            },
+            [Expr::Duration(_), _] => Interval::default(),
+            [_] | [_, _] => {
+                return Err(Error::invalid("time dimension must have duration argument"));
+            }
+            _ => return Err(Error::invalid("time dimension expected 1 or 2 arguments")),
+        };
+    }
+    Ok(interval)
+}
+
+fn filling(fill: Fill, is_inner: bool) -> Option<Filling> {
+    match fill {
+        Fill::Default | Fill::Null if is_inner => None,
+        Fill::None => None,
+        Fill::Default | Fill::Null => Some(Filling::Null),
+        Fill::Previous => Some(Filling::Previous),
+        Fill::Linear => Some(Filling::Linear),
+        Fill::Number(FillNumber::Integer(value)) => Some(Filling::Integer(value)),
+        Fill::Number(FillNumber::Float(value)) => Some(Filling::Number(value)),
+    }
+}
+
+fn blank(fill: Fill) -> Blank {
+    match fill {
+        Fill::Previous => Blank::Previous,
+        Fill::Number(number) => Blank::Number(number),
+        Fill::Default | Fill::Null | Fill::None | Fill::Linear => Blank::Null,
+    }
+}

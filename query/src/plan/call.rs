@@ -1,0 +1,295 @@
+//! Calls of functions, checked and with their arguments read.
+
+use crate::ast::{self, Expr, Reference};
+use crate::exec::error::{Error, Result};
+use crate::functions::{Fold, Sign, Transform, Whole};
+
+/// A call that is ready to run.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Call {
+    /// Its name, for messages.
+    pub(crate) name: String,
+    /// What it does.
+    pub(crate) function: Function,
+    /// What it reads.
+    pub(crate) input: Input,
+    /// top() and bottom(): one point for each combination of these.
+    pub(crate) by: Vec<Reference>,
+}
+
+/// What a call does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Function {
+    /// Series by series.
+    Fold(Fold),
+    /// Over whole windows.
+    Whole(Whole),
+    /// Area in a unit of ns.
+    Integral(i64),
+    /// Over neighbours; a derivative's unit of 0 is the default.
+    Transform(Transform),
+}
+
+/// What a call reads.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Input {
+    /// A field, or a column of a subquery.
+    Reference(Reference),
+    /// Another call.
+    Call(Box<Call>),
+}
+
+/// Functions of 1.x that come later.
+const LATER: [&str; 13] = [
+    "holt_winters",
+    "holt_winters_with_fit",
+    "exponential_moving_average",
+    "double_exponential_moving_average",
+    "triple_exponential_moving_average",
+    "relative_strength_index",
+    "triple_exponential_derivative",
+    "kaufmans_efficiency_ratio",
+    "kaufmans_adaptive_moving_average",
+    "chande_momentum_oscillator",
+    "sum_hll",
+    "count_hll",
+    "merge_hll",
+];
+
+impl Call {
+    /// Reads a call.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with InfluxDB's text, [`Error::Unsupported`].
+    pub(crate) fn read(call: &ast::Call) -> Result<Self> {
+        let name = call.name.as_str();
+        if LATER.contains(&name) {
+            return Err(Error::invalid(format!("{name}() is not supported yet")));
+        }
+        let arguments = call.arguments.as_slice();
+        let Some(first) = arguments.first() else {
+            return Err(Error::invalid(format!(
+                "invalid number of arguments for {name}, expected at least 1, got 0"
+            )));
+        };
+        let mut by = Vec::new();
+        let function = match (name, &arguments[1..]) {
+            ("count", []) if nested_distinct(first).is_some() => {
+                return Ok(Self {
+                    name: name.to_owned(),
+                    function: Function::Whole(Whole::CountDistinct),
+                    input: Input::Reference(nested_distinct(first).unwrap_or_else(|| Reference {
+                        name: String::new(),
+                        cast: None,
+                    })),
+                    by,
+                });
+            }
+            ("median", []) => Function::Whole(Whole::Median),
+            ("mode", []) => Function::Whole(Whole::Mode),
+            ("stddev", []) => Function::Whole(Whole::Stddev),
+            ("distinct", []) => Function::Whole(Whole::Distinct),
+            ("percentile", [Expr::Number(rank)]) => Function::Whole(Whole::Percentile(*rank)),
+            ("percentile", [Expr::Integer(rank)]) => {
+                Function::Whole(Whole::Percentile(crate::functions::Number::float(*rank)))
+            }
+            ("percentile", [_]) => {
+                return Err(Error::invalid("expected float argument in percentile()"));
+            }
+            ("sample", [Expr::Integer(n)]) => Function::Whole(Whole::Sample(size(name, *n)?)),
+            ("sample", [_]) => {
+                return Err(Error::invalid("expected integer argument in sample()"));
+            }
+            ("top" | "bottom", [tags @ .., Expr::Integer(n)]) => {
+                by = references(name, tags)?;
+                let n = size(name, *n)?;
+                Function::Whole(if name == "top" {
+                    Whole::Top(n)
+                } else {
+                    Whole::Bottom(n)
+                })
+            }
+            ("top" | "bottom", _) => {
+                let last = arguments.last().unwrap_or(first);
+                return Err(Error::invalid(format!(
+                    "expected integer as last argument in {name}(), found {last}"
+                )));
+            }
+            ("integral", unit) => Function::Integral(unit_of(name, unit, 1_000_000_000)?),
+            ("derivative", unit) => {
+                Function::Transform(Transform::Derivative(unit_of(name, unit, 0)?, Sign::Any))
+            }
+            ("non_negative_derivative", unit) => {
+                let unit = unit_of(name, unit, 0)?;
+                Function::Transform(Transform::Derivative(unit, Sign::NonNegative))
+            }
+            ("difference", []) => Function::Transform(Transform::Difference(Sign::Any)),
+            ("non_negative_difference", []) => {
+                Function::Transform(Transform::Difference(Sign::NonNegative))
+            }
+            ("cumulative_sum", []) => Function::Transform(Transform::CumulativeSum),
+            ("elapsed", unit) => Function::Transform(Transform::Elapsed(unit_of(name, unit, 1)?)),
+            ("moving_average", [Expr::Integer(n)]) => {
+                if *n <= 1 {
+                    return Err(Error::invalid(format!(
+                        "moving_average window must be greater than 1, got {n}"
+                    )));
+                }
+                Function::Transform(Transform::MovingAverage(size(name, *n)?))
+            }
+            (_, rest) => match Fold::named(name) {
+                Some(fold) if rest.is_empty() => Function::Fold(fold),
+                None if !is_known(name) => {
+                    return Err(Error::invalid(format!("undefined function {name}()")));
+                }
+                _ => {
+                    let expected = if is_known(name) && Fold::named(name).is_none() {
+                        expected_arguments(name)
+                    } else {
+                        1
+                    };
+                    return Err(Error::invalid(format!(
+                        "invalid number of arguments for {name}, expected {expected}, got {}",
+                        arguments.len()
+                    )));
+                }
+            },
+        };
+        let is_transform = matches!(function, Function::Transform(_));
+        let input = match first {
+            Expr::Reference(reference) => Input::Reference(reference.clone()),
+            Expr::Call(inner) if is_transform => Input::Call(Box::new(Self::read(inner)?)),
+            Expr::Distinct(inner) if is_transform => {
+                Input::Call(Box::new(Self::read(&ast::Call {
+                    name: "distinct".to_owned(),
+                    arguments: vec![Expr::Reference(Reference {
+                        name: inner.clone(),
+                        cast: None,
+                    })],
+                })?))
+            }
+            _ => return Err(Error::invalid(format!("expected field argument in {name}()"))),
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            function,
+            input,
+            by,
+        })
+    }
+
+    /// Whether it answers points of its input.
+    pub(crate) fn is_selector(&self) -> bool {
+        match self.function {
+            Function::Fold(fold) => fold.is_selector(),
+            Function::Whole(whole) => whole.is_selector(),
+            Function::Integral(_) | Function::Transform(_) => false,
+        }
+    }
+
+    /// The field that is read in the end.
+    pub(crate) fn reference(&self) -> &Reference {
+        match &self.input {
+            Input::Reference(reference) => reference,
+            Input::Call(inner) => inner.reference(),
+        }
+    }
+
+    /// How many windows it reads more than the range has.
+    pub(crate) fn windows_before(&self) -> i64 {
+        let own = match self.function {
+            Function::Transform(transform) => i64::from(transform.reads_window_before()),
+            _ => 0,
+        };
+        own + match &self.input {
+            Input::Reference(_) => 0,
+            Input::Call(inner) => inner.windows_before(),
+        }
+    }
+}
+
+/// The field of `distinct(field)` or `DISTINCT field`.
+fn nested_distinct(expr: &Expr) -> Option<Reference> {
+    match expr {
+        Expr::Distinct(name) => Some(Reference {
+            name: name.clone(),
+            cast: None,
+        }),
+        Expr::Call(call) if call.name == "distinct" => match call.arguments.as_slice() {
+            [Expr::Reference(reference)] => Some(reference.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_known(name: &str) -> bool {
+    matches!(
+        name,
+        "median"
+            | "mode"
+            | "stddev"
+            | "distinct"
+            | "percentile"
+            | "sample"
+            | "top"
+            | "bottom"
+            | "integral"
+            | "derivative"
+            | "non_negative_derivative"
+            | "difference"
+            | "non_negative_difference"
+            | "cumulative_sum"
+            | "elapsed"
+            | "moving_average"
+    ) || Fold::named(name).is_some()
+}
+
+fn expected_arguments(name: &str) -> usize {
+    match name {
+        "percentile" | "sample" | "moving_average" => 2,
+        _ => 1,
+    }
+}
+
+fn size(name: &str, n: i64) -> Result<usize> {
+    match usize::try_from(n) {
+        Ok(n) if n > 0 => Ok(n),
+        _ if name == "sample" => Err(Error::invalid(format!(
+            "sample window must be greater than 1, got {n}"
+        ))),
+        _ => Err(Error::invalid(format!(
+            "limit ({n}) in {name} function must be at least 1"
+        ))),
+    }
+}
+
+fn unit_of(name: &str, arguments: &[Expr], default: i64) -> Result<i64> {
+    match arguments {
+        [] => Ok(default),
+        [Expr::Duration(unit)] if *unit > 0 => Ok(*unit),
+        [Expr::Duration(unit)] => Err(Error::invalid(format!(
+            "duration argument must be positive, got {}",
+            crate::parser::format_duration(*unit)
+        ))),
+        [_] => Err(Error::invalid(format!(
+            "second argument to {name} must be a duration"
+        ))),
+        more => Err(Error::invalid(format!(
+            "invalid number of arguments for {name}, expected at least 1 but no more than 2, got {}",
+            more.len() + 1
+        ))),
+    }
+}
+
+fn references(name: &str, arguments: &[Expr]) -> Result<Vec<Reference>> {
+    arguments
+        .iter()
+        .map(|argument| match argument {
+            Expr::Reference(reference) => Ok(reference.clone()),
+            other => Err(Error::invalid(format!(
+                "only fields or tags are allowed in {name}(), found {other}"
+            ))),
+        })
+        .collect()
+}

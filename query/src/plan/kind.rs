@@ -1,0 +1,200 @@
+//! What type an expression has, before it runs.
+
+use plimsoll_engine::model::FieldType;
+
+use crate::ast::{Cast, Expr, Operator};
+use crate::exec::error::{Error, Result};
+use crate::functions::math::Math;
+
+/// The type of an expression; a tag is text that comes of the series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// Nothing is known by this name.
+    Unknown,
+    /// A tag.
+    Tag,
+    /// A field or a result of this type.
+    Value(FieldType),
+}
+
+impl Kind {
+    /// Where a name has several types, the higher rank is meant: number before text before boolean
+    /// before tag.
+    fn rank(self) -> u8 {
+        match self {
+            Self::Unknown => 0,
+            Self::Tag => 1,
+            Self::Value(FieldType::Boolean) => 2,
+            Self::Value(FieldType::String) => 3,
+            Self::Value(FieldType::Unsigned) => 4,
+            Self::Value(FieldType::Integer) => 5,
+            Self::Value(FieldType::Float) => 6,
+        }
+    }
+
+    /// The one that is meant of two.
+    pub(crate) fn or_higher(self, other: Self) -> Self {
+        if other.rank() > self.rank() {
+            other
+        } else {
+            self
+        }
+    }
+
+    /// The type of its values; tags are text.
+    pub(crate) fn values(self) -> Option<FieldType> {
+        match self {
+            Self::Unknown => None,
+            Self::Tag => Some(FieldType::String),
+            Self::Value(field_type) => Some(field_type),
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::Unknown => "unknown".to_owned(),
+            Self::Tag => "tag".to_owned(),
+            Self::Value(field_type) => field_type.to_string(),
+        }
+    }
+}
+
+/// What a cast asks for; `::field` asks for any field, which is no kind.
+pub(crate) fn of_cast(cast: Cast) -> Option<Kind> {
+    Some(Kind::Value(match cast {
+        Cast::Float => FieldType::Float,
+        Cast::Integer => FieldType::Integer,
+        Cast::Unsigned => FieldType::Unsigned,
+        Cast::String => FieldType::String,
+        Cast::Boolean => FieldType::Boolean,
+        Cast::Tag => return Some(Kind::Tag),
+        Cast::Field => return None,
+    }))
+}
+
+/// The kind of an expression of a SELECT, where `named` knows its references.
+///
+/// # Errors
+/// [`Error::Invalid`] with InfluxDB's `type error: …` where two sides do not go together.
+pub(crate) fn of(expr: &Expr, named: &dyn Fn(&crate::ast::Reference) -> Kind) -> Result<Kind> {
+    Ok(match expr {
+        Expr::Reference(reference) => named(reference),
+        Expr::Paren(inner) => of(inner, named)?,
+        Expr::Number(_) => Kind::Value(FieldType::Float),
+        Expr::Integer(_) => Kind::Value(FieldType::Integer),
+        Expr::Unsigned(_) => Kind::Value(FieldType::Unsigned),
+        Expr::String(_) => Kind::Value(FieldType::String),
+        Expr::Boolean(_) => Kind::Value(FieldType::Boolean),
+        Expr::Distinct(name) => named(&crate::ast::Reference {
+            name: name.clone(),
+            cast: None,
+        }),
+        Expr::Call(call) => {
+            let mut arguments = Vec::with_capacity(call.arguments.len());
+            for argument in &call.arguments {
+                arguments.push(of(argument, named)?);
+            }
+            of_call(&call.name, &arguments)?
+        }
+        Expr::Binary { op, left, right } => of_binary(expr, *op, left, right, named)?,
+        _ => Kind::Unknown,
+    })
+}
+
+fn of_call(name: &str, arguments: &[Kind]) -> Result<Kind> {
+    let first = arguments.first().copied().unwrap_or(Kind::Unknown);
+    if let Some(math) = Math::named(name) {
+        return of_math(name, math, arguments);
+    }
+    Ok(match name {
+        "count" | "elapsed" => Kind::Value(FieldType::Integer),
+        "mean"
+        | "median"
+        | "integral"
+        | "stddev"
+        | "derivative"
+        | "non_negative_derivative"
+        | "moving_average" => Kind::Value(FieldType::Float),
+        _ => first,
+    })
+}
+
+fn of_math(name: &str, math: Math, arguments: &[Kind]) -> Result<Kind> {
+    let places = ["first", "second"];
+    for (place, kind) in places.iter().zip(arguments) {
+        let fits = match kind {
+            Kind::Unknown | Kind::Value(FieldType::Float) => true,
+            Kind::Value(FieldType::Integer | FieldType::Unsigned) => {
+                !matches!(math, Math::Asin | Math::Acos)
+            }
+            _ => false,
+        };
+        if !fits {
+            return Err(Error::invalid(format!(
+                "invalid argument type for the {place} argument in {name}(): {}",
+                kind.text()
+            )));
+        }
+    }
+    Ok(match arguments.first() {
+        Some(kind) if math.keeps_type() => *kind,
+        _ => Kind::Value(FieldType::Float),
+    })
+}
+
+fn of_binary(
+    whole: &Expr,
+    op: Operator,
+    left: &Expr,
+    right: &Expr,
+    named: &dyn Fn(&crate::ast::Reference) -> Kind,
+) -> Result<Kind> {
+    use FieldType::{Boolean, Float, Integer, Unsigned};
+    let (lhs, rhs) = (of(left, named)?, of(right, named)?);
+    let error = |message: String| Error::invalid(format!("type error: {whole}: {message}"));
+    let (signed, unsigned) = match (lhs, rhs) {
+        (Kind::Value(Integer), Kind::Value(Unsigned)) => (Some(left), Some(right)),
+        (Kind::Value(Unsigned), Kind::Value(Integer)) => (Some(right), Some(left)),
+        _ => (None, None),
+    };
+    if let (Some(signed), Some(unsigned)) = (signed, unsigned) {
+        if is_literal(unsigned) {
+            return Err(error(format!(
+                "cannot use {} with an integer and unsigned literal",
+                op.symbol()
+            )));
+        } else if !is_literal(signed) {
+            return Err(error(format!(
+                "cannot use {} between an integer and unsigned, an explicit cast is required",
+                op.symbol()
+            )));
+        }
+    }
+    let is_bitwise = matches!(op, Operator::BitAnd | Operator::BitOr | Operator::BitXor);
+    Ok(match (lhs, rhs) {
+        (Kind::Unknown, other) | (other, Kind::Unknown) => other,
+        (Kind::Value(Boolean), Kind::Value(Boolean)) if is_bitwise => lhs,
+        (Kind::Value(Float), Kind::Value(Float | Integer | Unsigned))
+        | (Kind::Value(Integer | Unsigned), Kind::Value(Float))
+            if !is_bitwise =>
+        {
+            Kind::Value(Float)
+        }
+        (Kind::Value(Integer), Kind::Value(Integer)) => lhs,
+        (Kind::Value(Unsigned | Integer), Kind::Value(Unsigned | Integer)) => Kind::Value(Unsigned),
+        (lhs, rhs) => {
+            return Err(error(format!(
+                "incompatible types: {} and {}",
+                lhs.text(),
+                rhs.text()
+            )));
+        }
+    })
+}
+
+fn is_literal(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::Integer(_) | Expr::Unsigned(_) | Expr::Number(_) | Expr::String(_) | Expr::Boolean(_)
+    )
+}

@@ -1,0 +1,390 @@
+//! SHOW statements: what databases, policies, measurements, tags, fields and series there are.
+//!
+//! Where they take a time range they honour it exactly: a series without a point in it is not there.
+
+mod names;
+mod policies;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use plimsoll_engine::{Series, TimeRange, View};
+
+use crate::ast::{Expr, KeyFilter, MeasurementFilter, Show, ShowWildcard, Source};
+use crate::exec::context::Context;
+use crate::exec::error::{Error, Result};
+use crate::exec::Emitter;
+use crate::plan::{Conditions, Decision, compile_regex, split};
+use crate::rows::{Cell, Rows};
+use names::{Matcher, Scope};
+
+pub(crate) use policies::{databases, retention_policies};
+
+/// SHOW MEASUREMENTS.
+pub(crate) fn measurements(
+    show: &Show,
+    context: &Context<'_>,
+    emitter: &mut Emitter<'_>,
+) -> Result<()> {
+    let is_plain = show.wildcard == ShowWildcard::None && show.policy.is_none();
+    let places = places(show, context)?;
+    let wanted = match &show.measurement {
+        None => Matcher::All,
+        Some(MeasurementFilter::Equals(m) | MeasurementFilter::Matches(m)) => Matcher::of(&m.name)?,
+    };
+    let split = split(show.condition.as_ref(), context.now, None)?;
+    let mut rows: Vec<(Arc<str>, String, String)> = Vec::new();
+    for (database, policies) in places {
+        let mut found = BTreeSet::new();
+        for policy in &policies {
+            let view = context.snapshot.view(&database, policy, split.range)?;
+            for name in view.measurements()? {
+                if wanted.matches(&name)
+                    && !found.contains(&name)
+                    && names::measurement_matches(&view, &name, split.rest.as_ref())?
+                {
+                    found.insert(name);
+                }
+            }
+        }
+        let policy = policies.first().cloned().unwrap_or_default();
+        rows.extend(found.into_iter().map(|name| (name, database.clone(), policy.clone())));
+    }
+    let rows = cut(rows, show.offset, show.limit);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let columns: &[&str] = if is_plain {
+        &["name"]
+    } else {
+        &["name", "database", "retention policy"]
+    };
+    let values = rows.into_iter().map(|(name, database, policy)| {
+        let mut row = vec![Cell::String(name)];
+        if !is_plain {
+            row.extend([text(&database), text(&policy)]);
+        }
+        row
+    });
+    emitter.rows(table("measurements", columns, values.collect()))
+}
+
+/// The databases of SHOW MEASUREMENTS, each with the policies that are read together.
+fn places(show: &Show, context: &Context<'_>) -> Result<Vec<(String, Vec<String>)>> {
+    let catalog = context.snapshot.catalog();
+    let each_policy = |database: &plimsoll_engine::catalog::Database| {
+        let policies = database.policies.iter();
+        policies
+            .map(|policy| (database.name.clone(), vec![policy.name.clone()]))
+            .collect::<Vec<_>>()
+    };
+    match show.wildcard {
+        ShowWildcard::Everything => Ok(catalog.databases.values().flat_map(each_policy).collect()),
+        ShowWildcard::Policies => {
+            let database = catalog.database(names::database(show, context)?)?;
+            Ok(each_policy(database))
+        }
+        ShowWildcard::None => {
+            let database = catalog.database(names::database(show, context)?)?;
+            let policies = match &show.policy {
+                Some(policy) => vec![policy.clone()],
+                None => database.policies.iter().map(|p| p.name.clone()).collect(),
+            };
+            Ok(vec![(database.name.clone(), policies)])
+        }
+    }
+}
+
+/// SHOW TAG KEYS.
+pub(crate) fn tag_keys(show: &Show, context: &Context<'_>, emitter: &mut Emitter<'_>) -> Result<()> {
+    let filter = show.key.as_ref().map(Keys::of).transpose()?;
+    let mut found: BTreeMap<Arc<str>, BTreeSet<Arc<str>>> = BTreeMap::new();
+    each_measurement(show, context, Policies::All, |view, name, chosen| {
+        let keys = found.entry(Arc::clone(name)).or_default();
+        match chosen {
+            Chosen::All => keys.extend(view.tag_keys(name)?),
+            Chosen::Some(series) => {
+                for series in series {
+                    keys.extend(series.tags.pairs().map(|(key, _)| Arc::from(key.as_ref())));
+                }
+            }
+        }
+        Ok(())
+    })?;
+    found.retain(|_, keys| {
+        keys.retain(|key| filter.as_ref().is_none_or(|filter| filter.holds(key)));
+        !keys.is_empty()
+    });
+    for (name, keys) in cut(found, show.soffset, show.slimit) {
+        let keys = cut(keys, show.offset, show.limit);
+        if !keys.is_empty() {
+            let values = keys.into_iter().map(|key| vec![Cell::String(key)]);
+            emitter.rows(table(&name, &["tagKey"], values.collect()))?;
+        }
+    }
+    Ok(())
+}
+
+/// SHOW TAG VALUES.
+pub(crate) fn tag_values(
+    show: &Show,
+    context: &Context<'_>,
+    emitter: &mut Emitter<'_>,
+) -> Result<()> {
+    let filter = match &show.key {
+        Some(filter) => Keys::of(filter)?,
+        None => return Err(Error::invalid("SHOW TAG VALUES needs WITH KEY")),
+    };
+    type Pairs = BTreeSet<(Arc<str>, Arc<str>)>;
+    let mut found: BTreeMap<Arc<str>, Pairs> = BTreeMap::new();
+    each_measurement(show, context, Policies::Named, |view, name, chosen| {
+        let all;
+        let series = match chosen {
+            Chosen::Some(series) => series,
+            Chosen::All => {
+                all = view.series(name, &plimsoll_engine::predicate::TagPredicate::All)?;
+                &all
+            }
+        };
+        let pairs = found.entry(Arc::clone(name)).or_default();
+        for series in series {
+            for (key, value) in series.tags.pairs() {
+                if filter.holds(&key) {
+                    pairs.insert((key.as_ref().into(), value.as_ref().into()));
+                }
+            }
+        }
+        Ok(())
+    })?;
+    for (name, pairs) in found {
+        let pairs = cut(pairs, show.offset, show.limit);
+        if !pairs.is_empty() {
+            let values = pairs
+                .into_iter()
+                .map(|(key, value)| vec![Cell::String(key), Cell::String(value)]);
+            emitter.rows(table(&name, &["key", "value"], values.collect()))?;
+        }
+    }
+    Ok(())
+}
+
+/// SHOW FIELD KEYS.
+pub(crate) fn field_keys(
+    show: &Show,
+    context: &Context<'_>,
+    emitter: &mut Emitter<'_>,
+) -> Result<()> {
+    let mut found: BTreeMap<Arc<str>, BTreeSet<(Arc<str>, String)>> = BTreeMap::new();
+    each_measurement(show, context, Policies::Default, |view, name, _| {
+        let fields = view.fields(name)?.into_iter();
+        let fields = fields.map(|(field, kind)| (field, kind.to_string()));
+        found.entry(Arc::clone(name)).or_default().extend(fields);
+        Ok(())
+    })?;
+    for (name, fields) in found {
+        let fields = cut(fields, show.offset, show.limit);
+        if !fields.is_empty() {
+            let values = fields
+                .into_iter()
+                .map(|(field, kind)| vec![Cell::String(field), text(&kind)]);
+            emitter.rows(table(&name, &["fieldKey", "fieldType"], values.collect()))?;
+        }
+    }
+    Ok(())
+}
+
+/// SHOW SERIES.
+pub(crate) fn series(show: &Show, context: &Context<'_>, emitter: &mut Emitter<'_>) -> Result<()> {
+    let mut found = BTreeSet::new();
+    each_measurement(show, context, Policies::Default, |view, name, chosen| {
+        let all;
+        let series = match chosen {
+            Chosen::Some(series) => series,
+            Chosen::All => {
+                all = view.series(name, &plimsoll_engine::predicate::TagPredicate::All)?;
+                &all
+            }
+        };
+        for series in series {
+            found.insert((Arc::clone(name), series.tags.clone()));
+        }
+        Ok(())
+    })?;
+    let keys = cut(found, show.offset, show.limit);
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let values = keys.into_iter().map(|(name, tags)| {
+        let mut key = name.replace(',', "\\,").replace(' ', "\\ ");
+        if !tags.as_str().is_empty() {
+            key.push(',');
+            key.push_str(tags.as_str());
+        }
+        vec![text(&key)]
+    });
+    emitter.rows(table("", &["key"], values.collect()))
+}
+
+/// Which policies a statement reads where FROM names none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Policies {
+    /// All of the database, even if FROM names one.
+    All,
+    /// All of the database, or the one that FROM names.
+    Named,
+    /// The default one, or the one that FROM or the request names.
+    Default,
+}
+
+/// Which series of a measurement are meant.
+enum Chosen<'a> {
+    /// All of the view.
+    All,
+    /// These.
+    Some(&'a [Series]),
+}
+
+/// Calls `visit` with each measurement of FROM, in each policy, that has a series that WHERE
+/// chooses.
+fn each_measurement(
+    show: &Show,
+    context: &Context<'_>,
+    policies: Policies,
+    mut visit: impl FnMut(&View, &Arc<str>, Chosen<'_>) -> Result<()>,
+) -> Result<()> {
+    let split = split(show.condition.as_ref(), context.now, None)?;
+    for scope in scopes(show, context, policies)? {
+        let view = context.snapshot.view(&scope.database, &scope.policy, split.range)?;
+        for name in view.measurements()? {
+            context.cancel.check()?;
+            if !scope.matcher.matches(&name) {
+                continue;
+            }
+            if split.rest.is_none() && split.range == TimeRange::ALL {
+                visit(&view, &name, Chosen::All)?;
+                continue;
+            }
+            let series = choose(&view, &name, split.rest.as_ref(), split.range)?;
+            if !series.is_empty() {
+                visit(&view, &name, Chosen::Some(&series))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The series of a measurement that WHERE chooses: by their tags, and with a point in the range.
+fn choose(
+    view: &View,
+    measurement: &str,
+    rest: Option<&Expr>,
+    range: TimeRange,
+) -> Result<Vec<Series>> {
+    let tag_keys = view.tag_keys(measurement)?;
+    let fields = view.fields(measurement)?;
+    // Of a tag and a field of one name the tag is meant here.
+    let is_field =
+        |name: &str| !tag_keys.contains(name) && fields.iter().any(|(field, _)| &**field == name);
+    let conditions = Conditions::compile(rest, measurement, &is_field)?;
+    let mut chosen = Vec::new();
+    for series in view.series(measurement, &conditions.predicate())? {
+        let value = |key: &str| series.tags.value(key).map(|v| v.into_owned());
+        let decision = conditions.decide(&|key| value(key).unwrap_or_default());
+        let is_meant = !matches!(decision, Decision::None);
+        if is_meant && (range == TimeRange::ALL || view.has_points(&series)?) {
+            chosen.push(series);
+        }
+    }
+    Ok(chosen)
+}
+
+/// What is read: each policy with the measurements of FROM.
+fn scopes(show: &Show, context: &Context<'_>, policies: Policies) -> Result<Vec<Scope>> {
+    let default = names::database(show, context)?;
+    let catalog = context.snapshot.catalog();
+    let mut scopes = Vec::new();
+    let mut add = |database: &str, policy: &str, matcher: Matcher| -> Result<()> {
+        let there = catalog.database(database)?;
+        let all = policies != Policies::Default && (policy.is_empty() || policies == Policies::All);
+        let names: Vec<String> = if all {
+            there.policies.iter().map(|policy| policy.name.clone()).collect()
+        } else if policy.is_empty() && database == context.database {
+            vec![context.policy.to_owned()]
+        } else {
+            vec![policy.to_owned()]
+        };
+        scopes.extend(names.into_iter().map(|policy| Scope {
+            database: database.to_owned(),
+            policy,
+            matcher: matcher.clone(),
+        }));
+        Ok(())
+    };
+    if show.sources.is_empty() {
+        add(default, "", Matcher::All)?;
+    }
+    for source in &show.sources {
+        let Source::Measurement(measurement) = source else {
+            return Err(Error::invalid("a subquery cannot stand in FROM of SHOW"));
+        };
+        let database = match measurement.database.as_str() {
+            "" => default,
+            named => named,
+        };
+        add(database, &measurement.policy, Matcher::of(&measurement.name)?)?;
+    }
+    Ok(scopes)
+}
+
+/// WITH KEY.
+enum Keys {
+    In(Vec<String>),
+    NotIn(Vec<String>),
+    Matches(::regex::Regex),
+    NotMatches(::regex::Regex),
+}
+
+impl Keys {
+    fn of(filter: &KeyFilter) -> Result<Self> {
+        Ok(match filter {
+            KeyFilter::Equals(key) => Self::In(vec![key.clone()]),
+            KeyFilter::NotEquals(key) => Self::NotIn(vec![key.clone()]),
+            KeyFilter::Matches(pattern) => Self::Matches(compile_regex(&pattern.0)?),
+            KeyFilter::NotMatches(pattern) => Self::NotMatches(compile_regex(&pattern.0)?),
+            KeyFilter::In(keys) => Self::In(keys.clone()),
+        })
+    }
+
+    fn holds(&self, key: &str) -> bool {
+        match self {
+            Self::In(keys) => keys.iter().any(|there| there == key),
+            Self::NotIn(keys) => !keys.iter().any(|there| there == key),
+            Self::Matches(regex) => regex.is_match(key),
+            Self::NotMatches(regex) => !regex.is_match(key),
+        }
+    }
+}
+
+/// OFFSET and LIMIT; a limit of 0 is none.
+fn cut<T>(items: impl IntoIterator<Item = T>, offset: u64, limit: u64) -> Vec<T> {
+    let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+    let limit = match usize::try_from(limit) {
+        Ok(0) | Err(_) => usize::MAX,
+        Ok(limit) => limit,
+    };
+    items.into_iter().skip(offset).take(limit).collect()
+}
+
+fn text(text: &str) -> Cell {
+    Cell::String(text.into())
+}
+
+/// A series of SHOW.
+fn table(name: &str, columns: &[&str], values: Vec<Vec<Cell>>) -> Rows {
+    Rows {
+        name: name.into(),
+        columns: columns.iter().map(|column| Arc::from(*column)).collect(),
+        values,
+        ..Rows::default()
+    }
+}

@@ -1,0 +1,157 @@
+//! The same points and queries, here and in a real influxd: the answers must be the same bytes.
+//!
+//! Where an answer differs on purpose the query stands in `DEVIATIONS` with the reason. Sums and
+//! means of floats may differ in their last digits: InfluxDB adds them up shard by shard.
+
+#[path = "differential/data.rs"]
+mod data;
+#[path = "differential/generate.rs"]
+mod generate;
+#[path = "differential/influxd.rs"]
+mod influxd;
+#[path = "differential/queries.rs"]
+mod queries;
+
+use std::fmt::Write;
+
+use plimsoll_engine::{Engine, Timestamp};
+use plimsoll_query::json::{Epoch, write_series, write_string};
+use plimsoll_query::{Cancel, Collect, Context, Limits};
+
+use influxd::Influxd;
+
+/// What our side answers, as the server prints it.
+fn ours(engine: &Engine, epoch: &str, query: &str) -> String {
+    let statements = match plimsoll_query::parse(query, &Default::default()) {
+        Ok(statements) => statements,
+        Err(error) => {
+            let mut out = b"{\"error\":".to_vec();
+            write_string(&format!("error parsing query: {error}"), &mut out);
+            return String::from_utf8(out).unwrap() + "}\n";
+        }
+    };
+    let snapshot = engine.snapshot();
+    let limits = Limits::default();
+    let cancel = Cancel::default();
+    let context = Context {
+        snapshot: &snapshot,
+        database: "d",
+        policy: "",
+        now: Timestamp(data::START + data::DAY),
+        limits: &limits,
+        cancel: &cancel,
+        chunk_size: None,
+    };
+    let mut out = b"{\"results\":[".to_vec();
+    for (number, statement) in statements.iter().enumerate() {
+        if number > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(format!("{{\"statement_id\":{number}").as_bytes());
+        let mut sink = Collect::default();
+        let result = plimsoll_query::execute(statement, &context, &mut sink);
+        for (index, series) in sink.series.iter().enumerate() {
+            out.extend_from_slice(if index == 0 { b",\"series\":[" } else { b"," });
+            write_series(series, Epoch::parse(epoch), &mut out);
+        }
+        if !sink.series.is_empty() {
+            out.push(b']');
+        }
+        if let Err(error) = result {
+            out.extend_from_slice(b",\"error\":");
+            write_string(&error.to_string(), &mut out);
+        }
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"]}\n");
+    String::from_utf8(out).unwrap()
+}
+
+/// How two answers compare.
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    Same,
+    LastDigits,
+    Different,
+}
+
+fn compare(ours: &str, theirs: &str) -> Verdict {
+    if ours == theirs {
+        return Verdict::Same;
+    }
+    match (serde_json::from_str(ours), serde_json::from_str(theirs)) {
+        (Ok(a), Ok(b)) if is_close(&a, &b) => Verdict::LastDigits,
+        _ => Verdict::Different,
+    }
+}
+
+/// Whether two values differ at most in the last digits of floats.
+fn is_close(a: &serde_json::Value, b: &serde_json::Value) -> bool {
+    use serde_json::Value::{Array, Number, Object};
+    match (a, b) {
+        (Number(a), Number(b)) => match (a.as_f64(), b.as_f64()) {
+            (Some(x), Some(y)) if a.is_f64() || b.is_f64() => {
+                (x - y).abs() <= 1e-9 * x.abs().max(y.abs()).max(1e-9)
+            }
+            _ => a == b,
+        },
+        (Array(a), Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_close(a, b)),
+        (Object(a), Object(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|((k, a), (l, b))| k == l && is_close(a, b))
+        }
+        _ => a == b,
+    }
+}
+
+fn check(engine: &Engine, influxd: &Influxd, queries: &[String], report: &mut String) -> usize {
+    let mut last_digits = 0;
+    for (number, query) in queries.iter().enumerate() {
+        let epoch = ["ns", "", "ms"][number % 3];
+        let theirs = influxd.query("d", epoch, query);
+        let ours = ours(engine, epoch, query);
+        let reason = queries::DEVIATIONS
+            .iter()
+            .find(|(deviating, _)| deviating == query);
+        match (compare(&ours, &theirs), reason) {
+            (Verdict::Same, None) => {}
+            (Verdict::LastDigits, None) => last_digits += 1,
+            (Verdict::Different, Some(_)) => {}
+            (Verdict::Different, None) => writeln!(
+                report,
+                "{query}\n  ours   {}\n  theirs {}",
+                ours.trim_end(),
+                theirs.trim_end()
+            )
+            .unwrap(),
+            (_, Some((_, reason))) => {
+                writeln!(report, "{query}\n  is the same, yet listed: {reason}").unwrap();
+            }
+        }
+    }
+    last_digits
+}
+
+#[test]
+fn answers_are_those_of_a_real_influxd() {
+    let Some(influxd) = Influxd::start() else {
+        println!("SKIPPED differential influxd is not installed");
+        return;
+    };
+    influxd.query("", "ns", "CREATE DATABASE d");
+    influxd.query("", "ns", "CREATE RETENTION POLICY other ON d DURATION INF REPLICATION 1");
+    influxd.write("d", "", &data::lines(&data::points()));
+    influxd.write("d", "other", &data::lines(&data::other_policy()));
+    let engine = data::engine();
+
+    let mut report = String::new();
+    let written: Vec<String> = queries::QUERIES.iter().map(ToString::to_string).collect();
+    let mut last_digits = check(&engine, &influxd, &written, &mut report);
+    let seed = 20_240_330;
+    let generated = generate::queries(seed, 400);
+    last_digits += check(&engine, &influxd, &generated, &mut report);
+    println!(
+        "{} queries, seed {seed}, {last_digits} differ in the last digits",
+        written.len() + generated.len()
+    );
+    assert!(report.is_empty(), "these differ:\n{report}");
+}

@@ -1,0 +1,184 @@
+//! The command line. It is fixed: scripts rely on it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+use crate::config::{Config, Duration, Layer, Parsed, Profile, check, read_environment, read_file};
+use crate::exit::{Code, Failure};
+
+/// A time-series database for container metrics, drop-in for InfluxDB 1.x.
+#[derive(Debug, Parser)]
+#[command(name = "plimsoll", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Collects, stores and answers queries.
+    #[command(after_help = EXIT_CODES)]
+    Serve(ServeArgs),
+    /// Finds what `serve` would refuse, without serving.
+    #[command(after_help = EXIT_CODES)]
+    CheckConfig(ServeArgs),
+    /// Asks a server whether it is well; the exit code answers (0: it is).
+    Ping(commands::ping::PingArgs),
+    /// Runs a query on a server and prints the answer.
+    Query(commands::query::QueryArgs),
+}
+
+const EXIT_CODES: &str = "Every setting has a key in the TOML file and a variable PLIMSOLL_… of \
+the same name; flags win over variables, variables over the file.
+
+Exit codes: 0 ended in order, 1 failed, 2 wrong flag, variable or configuration, 3 cannot listen, \
+4 data directory cannot be used, 5 stored data is corrupt, 6 token or CA file cannot be read";
+
+/// The options of `serve` and `check-config`.
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// TOML file with settings
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data directory [default: ./plimsoll-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Address to listen on [default: 127.0.0.1:8086]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<Parsed<crate::config::Listen>>,
+    /// cAdvisor to collect from, as http://HOST:8080; may be given several times
+    #[arg(long, value_name = "URL")]
+    cadvisor: Vec<String>,
+    /// Kubelet to collect from, as https://NODE:10250; may be given several times
+    #[arg(long, value_name = "URL")]
+    kubelet: Vec<String>,
+    /// File with the bearer token for Kubelets; read again when it rotates
+    #[arg(long, value_name = "FILE")]
+    kubelet_token_file: Option<PathBuf>,
+    /// File with the Kubelets' certificate authority, PEM
+    #[arg(long, value_name = "FILE")]
+    kubelet_ca_file: Option<PathBuf>,
+    /// Do not check the Kubelets' certificates
+    #[arg(long)]
+    kubelet_insecure_skip_verify: bool,
+    /// Find nodes by the Kubernetes API
+    #[arg(long)]
+    kubernetes: bool,
+    /// How often sources are read [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    interval: Option<Parsed<Duration>>,
+    /// Names of collected series [default: classic]
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<Parsed<Profile>>,
+    /// Do not collect this machine's cgroups
+    #[arg(long)]
+    no_cgroup: bool,
+}
+
+impl ServeArgs {
+    /// The configuration out of all three places, and what is odd but no error.
+    fn config(self) -> Result<(Config, Vec<String>), Failure> {
+        let wrong = |lines| Failure {
+            code: Code::Configuration,
+            lines,
+        };
+        let variables = std::env::vars_os()
+            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
+        let environment = read_environment(variables);
+        let path = self.config.clone().or(environment.config);
+        let file = path.map_or(Ok(Layer::default()), |path| read_file(&path));
+        let mut errors = environment.errors;
+        let file = file.unwrap_or_else(|error| {
+            errors.push(error);
+            Layer::default()
+        });
+        let layer = self.layer(&mut errors).over(environment.layer).over(file);
+        let config = check(layer).map_err(|more| errors.extend(more));
+        let warnings = environment.unknown.into_iter();
+        let warnings = warnings.map(|name| format!("{name} is no setting and is ignored"));
+        match config {
+            Ok(config) if errors.is_empty() => Ok((config, warnings.collect())),
+            _ => Err(wrong(errors)),
+        }
+    }
+
+    /// The flags as a layer. Addresses are read here and not by clap, which would print the
+    /// password of one that is wrong.
+    fn layer(self, errors: &mut Vec<String>) -> Layer {
+        let mut list = |flag: &str, texts: Vec<String>| {
+            let mut urls = Vec::new();
+            for text in &texts {
+                match text.parse() {
+                    Ok(url) => urls.push(Parsed(url)),
+                    Err(error) => errors.push(format!("--{flag}: {error}")),
+                }
+            }
+            (!texts.is_empty()).then_some(urls)
+        };
+        Layer {
+            data: self.data,
+            listen: self.listen,
+            cadvisor: list("cadvisor", self.cadvisor),
+            kubelet: list("kubelet", self.kubelet),
+            kubelet_token_file: self.kubelet_token_file,
+            kubelet_ca_file: self.kubelet_ca_file,
+            kubelet_insecure_skip_verify: self.kubelet_insecure_skip_verify.then_some(true),
+            kubernetes: self.kubernetes.then_some(true),
+            interval: self.interval,
+            profile: self.profile,
+            cgroup: self.no_cgroup.then_some(false),
+            ..Layer::default()
+        }
+    }
+}
+
+/// Runs what the process was asked for.
+#[must_use]
+pub fn run() -> ExitCode {
+    let ended = match Cli::parse().command {
+        Command::Serve(args) => args
+            .config()
+            .and_then(|(config, warnings)| commands::serve::run(config, &warnings)),
+        Command::CheckConfig(args) => args
+            .config()
+            .and_then(|(config, warnings)| commands::check_config::run(&config, &warnings)),
+        Command::Ping(args) => commands::ping::run(&args),
+        Command::Query(args) => commands::query::run(&args),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.code as u8)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_serve_has_a_key_and_a_variable() {
+        let command = Cli::command();
+        let serve = command.find_subcommand("serve").unwrap();
+        for flag in serve.get_opts().chain(serve.get_arguments()) {
+            let Some(name) = flag.get_long() else {
+                continue;
+            };
+            let key = name.strip_prefix("no-").unwrap_or(name).replace('-', "_");
+            let known = Layer::KEYS.iter().any(|(known, _)| *known == key);
+            assert!(known || matches!(name, "config" | "help"), "--{name}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! `plimsoll check-config`: finds what `serve` would refuse.
+
+use super::print;
+use crate::config::{Config, probe_data, probe_listen, read_secrets};
+use crate::exit::Failure;
+
+/// Looks at everything that the configuration names.
+///
+/// # Errors
+/// Every line that `serve` would end with; the code is that of the first.
+pub fn run(config: &Config, warnings: &[String]) -> Result<(), Failure> {
+    for warning in warnings {
+        eprintln!("plimsoll: warning: {warning}");
+    }
+    let found = [
+        read_secrets(&config.sources).map(drop),
+        probe_data(config),
+        probe_listen(config.listen),
+    ];
+    let failures = found.into_iter().filter_map(Result::err);
+    let all = failures.reduce(|mut first, next| {
+        first.lines.extend(next.lines);
+        first
+    });
+    match all {
+        Some(failure) => Err(failure),
+        None => {
+            print(&format!(
+                "The configuration is good: data in {}, listening on {}.",
+                config.engine.directory.display(),
+                config.listen
+            ));
+            Ok(())
+        }
+    }
+}

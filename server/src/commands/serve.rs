@@ -1,0 +1,137 @@
+//! `plimsoll serve`: collects, stores and answers, until it is told to stop.
+
+mod maintenance;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_engine::{Engine, OpenReport};
+use plimsoll_wal::storage::Disk;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::maintenance::Maintenance;
+use super::print;
+use crate::app::{App, DATABASE};
+use crate::clock::SystemClock;
+use crate::config::{Config, read_secrets};
+use crate::exit::{Code, Failure};
+use crate::http::{self, Listener};
+use crate::logging;
+use crate::workers::Workers;
+
+/// How long tasks and threads may take to end after the last request.
+const END: Duration = Duration::from_secs(5);
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What keeps it from starting, and what stops it.
+pub fn run(config: Config, warnings: &[String]) -> Result<(), Failure> {
+    logging::start(&config.log);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let secrets = read_secrets(&config.sources)?;
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("http")
+        .max_blocking_threads(Workers::threads_max(config.query.concurrent_max))
+        .build()
+        .map_err(|error| Failure::new(Code::Failed, format!("cannot start threads: {error}")))?;
+    let listener = runtime.block_on(Listener::bind(config.listen))?;
+    let clock = Arc::new(SystemClock);
+    let (engine, report) = Engine::open(Arc::new(Disk), config.engine.clone(), clock.clone())
+        .map_err(|error| Failure::engine(&error))?;
+    say_what_opening_found(&report);
+    let app = Arc::new(App::new(engine, clock, &config));
+    app.prepare_database(&config)?;
+    let ended = runtime.block_on(serve(&app, &config, listener));
+    stop(runtime, app)?;
+    ended
+}
+
+async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<(), Failure> {
+    let signals = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+        return Err(Failure::new(Code::Failed, "cannot take signals"));
+    };
+    let (maintenance, broken) = Maintenance::start(Arc::clone(app), config.engine.durability);
+    print(&greeting(config, &listener));
+    tracing::info!(address = %listener.address, "started");
+    let mut ended = Ok(());
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+            _ = broken => {
+                let line = "the maintenance thread broke off; see the log above";
+                ended = Err(Failure::new(Code::Failed, line));
+            }
+        }
+    };
+    http::serve(listener, http::router(Arc::clone(app)), stop).await;
+    maintenance.stop();
+    ended
+}
+
+/// Ends tasks and threads, then closes the engine, which syncs what is not yet synced.
+fn stop(runtime: Runtime, app: Arc<App>) -> Result<(), Failure> {
+    runtime.shutdown_timeout(END);
+    match Arc::try_unwrap(app) {
+        Ok(app) => app
+            .engine
+            .close()
+            .map_err(|error| Failure::engine(&error))?,
+        // Whatever was acknowledged is as durable as configured without it.
+        Err(_) => tracing::warn!("a query still runs: the engine is left as after a crash"),
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn say_what_opening_found(report: &OpenReport) {
+    if let Some(tail) = &report.torn_tail {
+        tracing::warn!("{tail}");
+    }
+    if report.rows_lost > 0 {
+        tracing::warn!(
+            rows = report.rows_lost,
+            "rows could not be read back from the log"
+        );
+    }
+    tracing::info!(
+        rows = report.rows_replayed,
+        files_removed = report.files_removed,
+        "the data directory is open"
+    );
+}
+
+/// The four lines that say what it does and what to do next.
+fn greeting(config: &Config, listener: &Listener) -> String {
+    let directory = &config.engine.directory;
+    let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.clone());
+    let address = listener.address;
+    let reachable = if address.ip().is_unspecified() {
+        format!("http://{}:{}", config.sources.hostname, address.port())
+    } else {
+        format!("http://{address}")
+    };
+    let flag = match address.port() {
+        8086 if address.ip().is_loopback() => String::new(),
+        port => format!(" --url http://127.0.0.1:{port}"),
+    };
+    format!(
+        "Collecting: {collected}\n\
+         Data:       {directory}, kept {retention} in {DATABASE}, durability {durability}\n\
+         Grafana:    data source InfluxDB, query language InfluxQL, URL {reachable}, database {DATABASE}\n\
+         Next:       plimsoll query 'SHOW MEASUREMENTS'{flag}",
+        collected = crate::collect::describe(&config.sources),
+        directory = directory.display(),
+        retention = config.retention_text(),
+        durability = config.durability_text(),
+    )
+}

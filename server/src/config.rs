@@ -1,0 +1,23 @@
+//! Settings: a TOML file, below the environment, below the flags.
+//!
+//! Each of the three is read into a [`Layer`], where everything is optional and each value is
+//! already of its type, so that an error can name its file and line, variable or flag. The layers
+//! are put over each other and turned once into a [`Config`], in which nothing is optional that
+//! has a default, and which holds no contradiction.
+
+mod checked;
+mod environment;
+mod file;
+mod layer;
+mod probe;
+mod value;
+
+pub use checked::{Config, HttpConfig, LogConfig, LogFormat, QueryConfig, SourcesConfig, check};
+pub use environment::{Environment, read_environment};
+pub use file::read_file;
+pub use layer::{Io, Kind, Layer, Listen};
+pub(crate) use probe::listen_failure;
+pub use probe::{Secrets, probe_data, probe_listen, read_secrets};
+pub use value::{
+    Bytes, DurabilitySetting, Duration, LogLevel, Parsed, Profile, RetentionSetting, SourceUrl,
+};

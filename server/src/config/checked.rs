@@ -1,0 +1,348 @@
+//! The configuration that the rest of the server works with: complete and without contradiction.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use plimsoll_engine::Options;
+use plimsoll_engine::catalog::{DAY_NS, Retention};
+use plimsoll_engine::engine::Durability;
+use plimsoll_query::exec::Limits;
+use plimsoll_wal::storage::ReadMode;
+
+use super::layer::{Layer, Listen};
+use super::probe::{hostname, memory_limit_bytes};
+use super::value::{DurabilitySetting, LogLevel, Profile, RetentionSetting, SourceUrl};
+
+/// Everything that `serve` needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// How the engine is opened.
+    pub engine: Options,
+    /// How long the database `k8s` keeps points, where it is made.
+    pub retention: Retention,
+    /// Whether somebody asked for that, so that a database that is there is changed.
+    pub retention_is_set: bool,
+    /// What is collected.
+    pub sources: SourcesConfig,
+    /// How requests are served.
+    pub http: HttpConfig,
+    /// What queries may do.
+    pub query: QueryConfig,
+    /// How the log is written.
+    pub log: LogConfig,
+}
+
+/// What is collected.
+#[derive(Debug, Clone)]
+pub struct SourcesConfig {
+    /// Whether this machine's cgroups are.
+    pub cgroup: bool,
+    /// Where the cgroup file system is mounted; none: where the kernel says.
+    pub cgroup_root: Option<PathBuf>,
+    /// cAdvisors.
+    pub cadvisor: Vec<SourceUrl>,
+    /// Kubelets.
+    pub kubelet: Vec<SourceUrl>,
+    /// The file with the bearer token for Kubelets.
+    pub kubelet_token_file: Option<PathBuf>,
+    /// The file with their certificate authority.
+    pub kubelet_ca_file: Option<PathBuf>,
+    /// Whether their certificates go unchecked.
+    pub kubelet_insecure_skip_verify: bool,
+    /// How often each is read.
+    pub interval: Duration,
+    /// The names that series get.
+    pub profile: Profile,
+    /// This machine's name in them.
+    pub hostname: String,
+    /// The tag `cluster_name`.
+    pub cluster_name: String,
+}
+
+/// How requests are served.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// The largest body, before and after it is unpacked.
+    pub body_bytes_max: usize,
+    /// What `X-Influxdb-Version` says.
+    pub influxdb_version: String,
+}
+
+/// What queries may do.
+#[derive(Debug, Clone)]
+pub struct QueryConfig {
+    /// A query is stopped after this time.
+    pub timeout: Option<Duration>,
+    /// How many run at a time.
+    pub concurrent_max: Option<usize>,
+    /// How much each may read and answer.
+    pub limits: Limits,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// Text or JSON.
+    pub format: LogFormat,
+    /// What it holds.
+    pub level: LogLevel,
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("`{text}` is none of text and json")),
+        }
+    }
+}
+
+/// The default data directory.
+const DATA: &str = "./plimsoll-data";
+/// The version whose behaviour and texts are followed.
+const INFLUXDB_VERSION: &str = "1.12.2";
+/// InfluxDB's `max-body-size`.
+const BODY_BYTES_MAX: u64 = 25_000_000;
+const RETENTION: Retention = Retention::For(30 * DAY_NS);
+const INTERVAL: Duration = Duration::from_secs(10);
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
+const CONCURRENT_QUERIES_MAX: u64 = 64;
+const SELECT_SERIES_MAX: u64 = 1_000_000;
+const SELECT_BUCKETS_MAX: u64 = 1_000_000;
+/// A log file holds at least one large batch.
+const LOG_FILE_BYTES_MIN: u64 = 1 << 20;
+/// Below this no batch of a large body would find room.
+const HEAD_BYTES_MIN: u64 = 16 << 20;
+/// The default never goes below this, however small the machine.
+const HEAD_BYTES_DEFAULT_MIN: u64 = 64 << 20;
+
+/// Puts defaults in, and looks for what cannot work.
+///
+/// # Errors
+/// Everything that was found, a line each.
+pub fn check(layer: Layer) -> Result<Config, Vec<String>> {
+    let mut errors = Vec::new();
+    let sources = sources(&layer, &mut errors);
+    let engine = engine(&layer, &mut errors);
+    let body_bytes_max = layer.max_body_size.map_or(BODY_BYTES_MAX, |size| size.0.0);
+    if body_bytes_max == 0 {
+        errors.push("max_body_size is 0: no write would fit; the default is 25MB".to_owned());
+    }
+    if layer.kubernetes == Some(true) {
+        errors.push(
+            "kubernetes (--kubernetes): finding nodes by the Kubernetes API is not in this version; \
+             name each node with kubelet (--kubelet https://NODE:10250)"
+                .to_owned(),
+        );
+    }
+    let influxdb_version = layer
+        .influxdb_version
+        .unwrap_or_else(|| INFLUXDB_VERSION.to_owned());
+    if !influxdb_version.bytes().all(|byte| byte.is_ascii_graphic()) {
+        errors.push("influxdb_version must fit into a header: letters, digits, dots".to_owned());
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let loopback = Listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 8086)));
+    Ok(Config {
+        listen: layer.listen.map_or(loopback, |listen| listen.0).0,
+        engine,
+        retention: layer
+            .retention
+            .as_ref()
+            .map_or(RETENTION, |retention| retention.0.0),
+        retention_is_set: layer.retention.is_some(),
+        sources,
+        http: HttpConfig {
+            body_bytes_max: usize::try_from(body_bytes_max).unwrap_or(usize::MAX),
+            influxdb_version,
+        },
+        query: QueryConfig {
+            timeout: nonzero(layer.query_timeout.map_or(QUERY_TIMEOUT, |time| time.0.0)),
+            concurrent_max: nonzero(
+                layer
+                    .max_concurrent_queries
+                    .unwrap_or(CONCURRENT_QUERIES_MAX),
+            )
+            .map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
+            limits: Limits {
+                select_points_max: layer.max_select_point.unwrap_or(0),
+                select_series_max: layer.max_select_series.unwrap_or(SELECT_SERIES_MAX),
+                select_buckets_max: layer.max_select_buckets.unwrap_or(SELECT_BUCKETS_MAX),
+                rows_max: layer.max_row_limit.unwrap_or(0),
+            },
+        },
+        log: LogConfig {
+            format: layer.log_format.map_or(LogFormat::Text, |format| format.0),
+            level: layer
+                .log_level
+                .map_or(LogLevel(tracing::Level::INFO), |level| level.0),
+        },
+    })
+}
+
+fn sources(layer: &Layer, errors: &mut Vec<String>) -> SourcesConfig {
+    let urls = |list: &Option<Vec<super::Parsed<SourceUrl>>>| -> Vec<SourceUrl> {
+        let urls = list.iter().flatten();
+        urls.map(|url| url.0.clone()).collect()
+    };
+    let interval = layer.interval.as_ref().map_or(INTERVAL, |time| time.0.0);
+    if interval < INTERVAL_MIN {
+        errors.push("interval (--interval) is below 100ms: sources cannot be read so often".into());
+    }
+    let skip_verify = layer.kubelet_insecure_skip_verify.unwrap_or(false);
+    if skip_verify && layer.kubelet_ca_file.is_some() {
+        errors.push(
+            "kubelet_ca_file and kubelet_insecure_skip_verify contradict each other: \
+             check the certificates, or do not"
+                .to_owned(),
+        );
+    }
+    let (cadvisor, kubelet) = (urls(&layer.cadvisor), urls(&layer.kubelet));
+    for (key, list) in [("cadvisor", &cadvisor), ("kubelet", &kubelet)] {
+        for (index, url) in list.iter().enumerate() {
+            if list[..index].contains(url) {
+                errors.push(format!("{key} (--{key}) names {url} twice"));
+            }
+        }
+    }
+    SourcesConfig {
+        cgroup: layer.cgroup.unwrap_or(true),
+        cgroup_root: layer.cgroup_root.clone(),
+        cadvisor,
+        kubelet,
+        kubelet_token_file: layer.kubelet_token_file.clone(),
+        kubelet_ca_file: layer.kubelet_ca_file.clone(),
+        kubelet_insecure_skip_verify: skip_verify,
+        interval,
+        profile: layer.profile.as_ref().map_or(Profile::Classic, |p| p.0),
+        hostname: layer.hostname.clone().unwrap_or_else(hostname),
+        cluster_name: layer
+            .cluster_name
+            .clone()
+            .unwrap_or_else(|| "default".to_owned()),
+    }
+}
+
+fn engine(layer: &Layer, errors: &mut Vec<String>) -> Options {
+    let defaults = Options::new(layer.data.clone().unwrap_or_else(|| DATA.into()));
+    let options = Options {
+        durability: layer
+            .durability
+            .as_ref()
+            .map_or(DurabilitySetting(Durability::Sync), |d| d.0)
+            .0,
+        log_file_bytes: layer
+            .log_file_size
+            .as_ref()
+            .map_or(defaults.log_file_bytes, |size| size.0.0),
+        log_bytes_max: layer
+            .log_size_max
+            .as_ref()
+            .map_or(defaults.log_bytes_max, |size| size.0.0),
+        head_bytes_max: layer.head_size_max.as_ref().map_or_else(
+            || (memory_limit_bytes() / 4).max(HEAD_BYTES_DEFAULT_MIN),
+            |size| size.0.0,
+        ),
+        read_mode: layer.io.as_ref().map_or(ReadMode::Map, |io| io.0.0),
+        ..defaults
+    };
+    if options.log_file_bytes < LOG_FILE_BYTES_MIN {
+        errors.push("log_file_size is below 1MiB".to_owned());
+    }
+    if options.log_bytes_max < options.log_file_bytes {
+        errors.push("log_size_max is smaller than log_file_size: one file is the least".to_owned());
+    }
+    if options.head_bytes_max < HEAD_BYTES_MIN {
+        errors.push("head_size_max is below 16MiB".to_owned());
+    }
+    if options.directory.as_os_str().is_empty() {
+        errors.push("data (--data) is empty: name a directory".to_owned());
+    }
+    options
+}
+
+impl Config {
+    /// How long the database `k8s` keeps points, as people write it.
+    #[must_use]
+    pub fn retention_text(&self) -> String {
+        RetentionSetting(self.retention).to_string()
+    }
+
+    /// What an acknowledged write means, as people write it.
+    #[must_use]
+    pub fn durability_text(&self) -> String {
+        DurabilitySetting(self.engine.durability).to_string()
+    }
+}
+
+/// 0 switches a limit off.
+fn nonzero<T: Default + PartialEq>(value: T) -> Option<T> {
+    (value != T::default()).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Parsed;
+    use super::*;
+
+    #[test]
+    fn nothing_is_needed() {
+        let config = check(Layer::default()).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8086");
+        assert_eq!(config.retention_text(), "30d");
+        assert_eq!(config.durability_text(), "sync");
+        assert_eq!(config.query.timeout, Some(Duration::from_secs(60)));
+        assert!(config.sources.cgroup && !config.sources.hostname.is_empty());
+    }
+
+    #[test]
+    fn every_contradiction_is_found_at_once() {
+        let url: SourceUrl = "http://u:secret@h:1".parse().unwrap();
+        let errors = check(Layer {
+            kubelet: Some(vec![Parsed(url.clone()), Parsed(url)]),
+            kubelet_ca_file: Some("ca.crt".into()),
+            kubelet_insecure_skip_verify: Some(true),
+            kubernetes: Some(true),
+            interval: Some(Parsed("0".parse().unwrap())),
+            log_size_max: Some(Parsed("1MiB".parse().unwrap())),
+            ..Layer::default()
+        })
+        .unwrap_err();
+        assert_eq!(errors.len(), 5, "{errors:#?}");
+        assert!(!errors.concat().contains("secret"));
+    }
+
+    #[test]
+    fn zero_switches_a_limit_off() {
+        let config = check(Layer {
+            query_timeout: Some(Parsed("0".parse().unwrap())),
+            max_concurrent_queries: Some(0),
+            ..Layer::default()
+        })
+        .unwrap();
+        assert_eq!(
+            (config.query.timeout, config.query.concurrent_max),
+            (None, None)
+        );
+    }
+}

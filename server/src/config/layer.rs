@@ -1,0 +1,179 @@
+//! One source of settings, everything optional: the file, the environment or the flags.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::checked::LogFormat;
+use super::value::{
+    Bytes, DurabilitySetting, Duration, LogLevel, Parsed, Profile, RetentionSetting, SourceUrl,
+};
+
+/// How a setting is written in an environment variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// As it stands.
+    Text,
+    /// `true` or `false`.
+    Flag,
+    /// Several, with commas between them.
+    List,
+}
+
+macro_rules! settings {
+    ($( $(#[doc = $doc:literal])+ $key:ident: $kind:ident $type:ty, )+) => {
+        /// Settings of one source. A key of the TOML file and the variable `PLIMSOLL_` and the key
+        /// in capitals are named as the field.
+        #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Layer {
+            $( $(#[doc = $doc])+ pub $key: Option<$type>, )+
+        }
+
+        impl Layer {
+            /// Every key, and how its environment variable is written.
+            pub const KEYS: &[(&str, Kind)] = &[ $( (stringify!($key), Kind::$kind), )+ ];
+
+            /// These settings, and those of `below` where these have none.
+            #[must_use]
+            pub fn over(self, below: Self) -> Self {
+                Self { $( $key: self.$key.or(below.$key), )+ }
+            }
+        }
+    };
+}
+
+settings! {
+    /// The data directory.
+    data: Text PathBuf,
+    /// The address to listen on.
+    listen: Text Parsed<Listen>,
+    /// Addresses of cAdvisors.
+    cadvisor: List Vec<Parsed<SourceUrl>>,
+    /// Addresses of Kubelets.
+    kubelet: List Vec<Parsed<SourceUrl>>,
+    /// The file with the bearer token for Kubelets; read again when it rotates.
+    kubelet_token_file: Text PathBuf,
+    /// The file with the certificate authority of the Kubelets.
+    kubelet_ca_file: Text PathBuf,
+    /// Whether the Kubelets' certificates go unchecked.
+    kubelet_insecure_skip_verify: Flag bool,
+    /// Whether nodes are found by the Kubernetes API.
+    kubernetes: Flag bool,
+    /// How often sources are read.
+    interval: Text Parsed<Duration>,
+    /// The names that collected series get.
+    profile: Text Parsed<Profile>,
+    /// Whether this machine's cgroups are collected.
+    cgroup: Flag bool,
+    /// Where the cgroup file system is mounted.
+    cgroup_root: Text PathBuf,
+    /// The name of this machine in collected series.
+    hostname: Text String,
+    /// The tag `cluster_name` of collected series.
+    cluster_name: Text String,
+    /// How long the database `k8s` keeps points.
+    retention: Text Parsed<RetentionSetting>,
+    /// What an acknowledged write means.
+    durability: Text Parsed<DurabilitySetting>,
+    /// The size of a log file.
+    log_file_size: Text Parsed<Bytes>,
+    /// The log is flushed to segments at this size.
+    log_size_max: Text Parsed<Bytes>,
+    /// Memory for rows that are not in segments yet; writes are refused above it.
+    head_size_max: Text Parsed<Bytes>,
+    /// How segments are read: `map` or `pread`.
+    io: Text Parsed<Io>,
+    /// The largest body of a request.
+    max_body_size: Text Parsed<Bytes>,
+    /// A query is stopped after this time; 0: never.
+    query_timeout: Text Parsed<Duration>,
+    /// How many queries run at a time; 0: no limit.
+    max_concurrent_queries: Text u64,
+    /// How many values a query may read; 0: no limit.
+    max_select_point: Text u64,
+    /// How many series a query may read; 0: no limit.
+    max_select_series: Text u64,
+    /// How many windows a query may make; 0: no limit.
+    max_select_buckets: Text u64,
+    /// How many rows an answer that is not chunked may have; 0: no limit.
+    max_row_limit: Text u64,
+    /// The version that the server gives out in `X-Influxdb-Version`.
+    influxdb_version: Text String,
+    /// How the log is written: `text` or `json`.
+    log_format: Text Parsed<LogFormat>,
+    /// What the log holds: `error`, `warn`, `info`, `debug` or `trace`.
+    log_level: Text Parsed<LogLevel>,
+}
+
+/// An address and a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen(pub SocketAddr);
+
+impl std::str::FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let text = text.strip_prefix("localhost:").map_or_else(
+            // `:8086`, as InfluxDB's `bind-address` has it, is every address.
+            || match text.strip_prefix(':') {
+                Some(port) => format!("0.0.0.0:{port}"),
+                None => text.to_owned(),
+            },
+            |port| format!("127.0.0.1:{port}"),
+        );
+        text.parse().map(Self).map_err(|_| {
+            format!("`{text}` is not an address such as 127.0.0.1:8086, 0.0.0.0:8086 or [::1]:8086")
+        })
+    }
+}
+
+/// How segments are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Io(pub plimsoll_wal::storage::ReadMode);
+
+impl std::str::FromStr for Io {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "map" => Ok(Self(plimsoll_wal::storage::ReadMode::Map)),
+            "pread" => Ok(Self(plimsoll_wal::storage::ReadMode::Pread)),
+            _ => Err(format!("`{text}` is none of map and pread")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_higher_layer_hides_a_lower_one_key_by_key() {
+        let below = Layer {
+            hostname: Some("below".to_owned()),
+            cluster_name: Some("below".to_owned()),
+            ..Layer::default()
+        };
+        let above = Layer {
+            hostname: Some("above".to_owned()),
+            ..Layer::default()
+        };
+        let both = above.over(below);
+        assert_eq!(both.hostname.as_deref(), Some("above"));
+        assert_eq!(both.cluster_name.as_deref(), Some("below"));
+    }
+
+    #[test]
+    fn an_address_may_leave_out_its_host() {
+        for (text, expected) in [
+            (":8086", "0.0.0.0:8086"),
+            ("localhost:1", "127.0.0.1:1"),
+            ("[::1]:2", "[::1]:2"),
+        ] {
+            let listen: Listen = text.parse().unwrap();
+            assert_eq!(listen.0.to_string(), expected);
+        }
+        assert!("8086".parse::<Listen>().is_err());
+    }
+}

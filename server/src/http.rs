@@ -1,0 +1,59 @@
+//! The HTTP interface of InfluxDB 1.x.
+//!
+//! Handlers read a request, hand the work to [`crate::workers`] and write the answer. Texts,
+//! status codes and headers are InfluxDB's; where it differs on purpose a comment says why.
+
+mod answer;
+mod body;
+mod headers;
+mod listener;
+mod metrics;
+mod output;
+mod parameters;
+mod ping;
+mod pretty;
+mod query;
+mod reply;
+mod write;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware;
+use axum::routing::{get, post};
+
+use crate::app::App;
+
+pub(crate) use listener::{Listener, serve};
+
+/// All paths.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route(
+            "/query",
+            get(query::serve).post(query::serve).options(ping::nothing),
+        )
+        .route("/write", post(write::serve).options(ping::nothing))
+        .route(
+            "/ping",
+            get(ping::ping).head(ping::ping).options(ping::nothing),
+        )
+        .route(
+            "/status",
+            get(ping::nothing)
+                .head(ping::nothing)
+                .options(ping::nothing),
+        )
+        .route("/health", get(ping::health))
+        .route("/metrics", get(metrics::serve))
+        .fallback(async || reply::text(StatusCode::NOT_FOUND, "404 page not found\n"))
+        .method_not_allowed_fallback(async || {
+            reply::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n")
+        })
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            headers::add,
+        ))
+        .with_state(app)
+}

@@ -1,0 +1,45 @@
+//! Headers of every answer.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::app::App;
+
+const VERSION: HeaderName = HeaderName::from_static("x-influxdb-version");
+const BUILD: HeaderName = HeaderName::from_static("x-influxdb-build");
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Adds version, build and the request's id, the client's where it sent one.
+pub(super) async fn add(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let id = request_id(request.headers());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    let status = response.status();
+    // Never the whole address: it may hold a password, or text of a query that does.
+    tracing::debug!(%method, path, status = status.as_u16(), "request");
+    let headers = response.headers_mut();
+    if status == StatusCode::NO_CONTENT {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    headers.insert(VERSION, app.version_header.clone());
+    headers.insert(BUILD, HeaderValue::from_static("OSS"));
+    headers.insert(REQUEST_ID, id.clone());
+    headers.insert(X_REQUEST_ID, id);
+    response
+}
+
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let sent = [X_REQUEST_ID, REQUEST_ID]
+        .iter()
+        .find_map(|name| headers.get(name).filter(|value| !value.is_empty()).cloned());
+    sent.unwrap_or_else(|| {
+        HeaderValue::from_str(&uuid::Uuid::new_v4().to_string())
+            .expect("a UUID is letters, digits and dashes")
+    })
+}

@@ -1,0 +1,90 @@
+//! `/metrics`: the server's own figures, as Prometheus reads them.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::reply;
+use crate::app::App;
+
+/// Answers the figures of the engine.
+pub(super) async fn serve(State(app): State<Arc<App>>) -> Response {
+    let stats = app.engine.stats();
+    let mut text = String::new();
+    let refused = u64::from(stats.writes_refused.is_some());
+    for (name, kind, value, help) in [
+        (
+            "points_written_total",
+            "counter",
+            stats.points_written,
+            "Points that were stored.",
+        ),
+        (
+            "values_written_total",
+            "counter",
+            stats.values_written,
+            "Field values that were stored.",
+        ),
+        (
+            "points_rejected_total",
+            "counter",
+            stats.points_rejected,
+            "Points that were refused.",
+        ),
+        (
+            "flushes_total",
+            "counter",
+            stats.flushes,
+            "Flushes of the head to segments.",
+        ),
+        (
+            "partitions_expired_total",
+            "counter",
+            stats.partitions_expired,
+            "Partitions that retention dropped.",
+        ),
+        (
+            "head_bytes",
+            "gauge",
+            stats.head_bytes,
+            "Memory of rows that are not in segments yet.",
+        ),
+        (
+            "log_bytes",
+            "gauge",
+            stats.log_bytes,
+            "Log since the last flush.",
+        ),
+        (
+            "partitions",
+            "gauge",
+            stats.partitions,
+            "Partitions with segments.",
+        ),
+        ("segments", "gauge", stats.segments, "Segments."),
+        (
+            "segment_bytes",
+            "gauge",
+            stats.segment_bytes,
+            "Bytes of all segments.",
+        ),
+        (
+            "writes_refused",
+            "gauge",
+            refused,
+            "1 while writes are refused because of the disk.",
+        ),
+    ] {
+        writeln!(
+            text,
+            "# HELP plimsoll_{name} {help}\n# TYPE plimsoll_{name} {kind}\nplimsoll_{name} {value}"
+        )
+        .expect("writing to memory does not fail");
+    }
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    reply::with_type(StatusCode::OK, kind, Body::from(text))
+}

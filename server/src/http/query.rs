@@ -1,0 +1,217 @@
+//! `/query`: InfluxQL in, JSON or CSV out.
+
+mod params;
+mod run;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use plimsoll_query::exec::TIMED_OUT;
+use plimsoll_query::json::Epoch;
+use plimsoll_query::{Cancel, Params};
+
+use super::answer::Format;
+use super::body::{self, BodyError};
+use super::output::{self, Incoming, Output, Packing, Piece};
+use super::parameters::Parameters;
+use super::pretty::Layout;
+use super::reply;
+use crate::app::App;
+use run::Query;
+
+/// InfluxDB's `chunk_size`.
+const CHUNK_ROWS: usize = 10_000;
+
+/// How an answer is given.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    layout: Layout,
+    packing: Packing,
+    format: Format,
+    content_type: &'static str,
+}
+
+/// Takes a query.
+pub(super) async fn serve(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = match body::read(&parts.headers, body, app.http.body_bytes_max).await {
+        Ok(body) => body,
+        Err(error) => {
+            let status = match error {
+                BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+                BodyError::Broken(_) | BodyError::Packed(_) => StatusCode::BAD_REQUEST,
+            };
+            return reply::error(status, &error.to_string(), Layout::Compact);
+        }
+    };
+    let parameters = Parameters::of_address(parts.uri.query()).with_form(&parts.headers, &body);
+    drop(body);
+    let shape = shape(&parts.headers, &parameters);
+    let query = match query(&parts.method, &parameters, shape.format) {
+        Ok(query) => query,
+        Err(text) => return reply::error(StatusCode::BAD_REQUEST, &text, shape.layout),
+    };
+    let asynchronous = parameters.is_true("async");
+    drop(parameters);
+    start(&app, query, shape, asynchronous).await
+}
+
+async fn start(app: &Arc<App>, query: Query, shape: Shape, asynchronous: bool) -> Response {
+    let cancel = Arc::new(Cancel::default());
+    let (sender, mut incoming) = output::channel(&cancel);
+    let job = {
+        let (app, cancel) = (Arc::clone(app), Arc::clone(&cancel));
+        move || {
+            let out = Output::new(sender.clone(), shape.layout, shape.packing);
+            run::run(&app, &query, &cancel, &sender, out, shape.format);
+        }
+    };
+    if app.workers.query(job).is_err() {
+        let max = app.workers.queries_max();
+        let text = format!("max-concurrent-queries limit exceeded({max}, {max})");
+        return reply::error(StatusCode::SERVICE_UNAVAILABLE, &text, shape.layout);
+    }
+    let deadline = app
+        .query
+        .timeout
+        .map(|timeout| Deadline::start(timeout, cancel));
+    if asynchronous {
+        // Nobody waits for the answer, but somebody has to take it for the query to go on.
+        tokio::spawn(async move {
+            let _deadline = deadline;
+            if let Some(Piece::Part(_)) = incoming.first().await {
+                while incoming.next().await.is_some() {}
+            }
+        });
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let body = match incoming.first().await {
+        Some(Piece::Refused(text)) => {
+            return reply::error(StatusCode::BAD_REQUEST, &text, shape.layout);
+        }
+        Some(Piece::Whole(bytes)) => Body::from(bytes),
+        Some(Piece::Part(bytes)) => stream(bytes, incoming, deadline),
+        Some(Piece::End) | None => {
+            let text = "internal error: see the server's log";
+            return reply::error(StatusCode::INTERNAL_SERVER_ERROR, text, shape.layout);
+        }
+    };
+    let mut response = reply::with_type(StatusCode::OK, shape.content_type, body);
+    if shape.packing == Packing::Gzip {
+        let gzip = HeaderValue::from_static("gzip");
+        response.headers_mut().insert(CONTENT_ENCODING, gzip);
+    }
+    response
+}
+
+fn stream(first: bytes::Bytes, rest: Incoming, deadline: Option<Deadline>) -> Body {
+    let first = futures_util::stream::once(std::future::ready(Ok(first)));
+    let rest = rest.map(move |piece| {
+        // The deadline lives as long as the answer does.
+        let _kept = &deadline;
+        piece
+    });
+    Body::from_stream(first.chain(rest))
+}
+
+/// Stops the query when its time is over, unless it is dropped before.
+struct Deadline(tokio::task::AbortHandle);
+
+impl Deadline {
+    fn start(timeout: Duration, cancel: Arc<Cancel>) -> Self {
+        // The task ends with the deadline or with this value, whichever is first.
+        let timer = tokio::spawn(async move {
+            tokio::time::sleep(timeout).await;
+            cancel.stop(TIMED_OUT);
+        });
+        Self(timer.abort_handle())
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn query(method: &Method, parameters: &Parameters, format: Format) -> Result<Query, String> {
+    let text = parameters.value("q").trim();
+    if text.is_empty() {
+        return Err("missing required parameter \"q\"".to_owned());
+    }
+    let bound = parameters.value("params");
+    let bound = if bound.is_empty() {
+        Ok(Params::default())
+    } else {
+        params::read(bound)
+    };
+    Ok(Query {
+        text: text.to_owned(),
+        params: bound?,
+        database: parameters.value("db").to_owned(),
+        policy: parameters.value("rp").to_owned(),
+        epoch: Epoch::parse(parameters.value("epoch").trim()),
+        read_only: *method != Method::POST,
+        chunk_size: (format == Format::Chunked).then(|| {
+            let asked = parameters.value("chunk_size").parse().unwrap_or(0);
+            if asked == 0 { CHUNK_ROWS } else { asked }
+        }),
+    })
+}
+
+fn shape(headers: &HeaderMap, parameters: &Parameters) -> Shape {
+    let (mut format, content_type) = accepted(headers);
+    if format == Format::Json && parameters.is_true("chunked") {
+        format = Format::Chunked;
+    }
+    let layout = if parameters.is_true("pretty") && format != Format::Csv {
+        Layout::Pretty
+    } else {
+        Layout::Compact
+    };
+    let encodings = headers.get_all(ACCEPT_ENCODING).iter();
+    let gzip = encodings
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(accepts_gzip);
+    let packing = if gzip { Packing::Gzip } else { Packing::Plain };
+    Shape {
+        layout,
+        packing,
+        format,
+        content_type,
+    }
+}
+
+fn accepts_gzip(encoding: &str) -> bool {
+    let mut parts = encoding.split(';').map(str::trim);
+    let name = parts.next().unwrap_or_default();
+    let refused = parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+    name.eq_ignore_ascii_case("gzip") && !refused
+}
+
+/// The first type of `Accept` that is known; JSON where none is. msgpack is answered in JSON:
+/// its clients read what `Content-Type` says.
+fn accepted(headers: &HeaderMap) -> (Format, &'static str) {
+    let values = headers.get_all(ACCEPT).iter();
+    let mut types = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    types
+        .find_map(|kind| match kind {
+            "application/csv" => Some((Format::Csv, "application/csv")),
+            "text/csv" | "text/*" => Some((Format::Csv, "text/csv")),
+            "application/json" | "application/*" | "*/*" => {
+                Some((Format::Json, "application/json"))
+            }
+            _ => None,
+        })
+        .unwrap_or((Format::Json, "application/json"))
+}

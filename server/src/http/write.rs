@@ -1,0 +1,161 @@
+//! `/write`: line protocol in, 204 out.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use plimsoll_engine::{Error, Written};
+use plimsoll_ingest::line::{self, Dropped, Precision};
+
+use super::body::{self, BodyError};
+use super::parameters::Parameters;
+use super::pretty::Layout;
+use super::reply;
+use crate::app::App;
+use crate::workers::Refused;
+
+/// Where points go, and how their times are written.
+#[derive(Debug)]
+struct Target {
+    database: String,
+    policy: String,
+    precision: Precision,
+}
+
+/// What the client is told where it is not 204.
+type Problem = (StatusCode, String);
+
+/// Takes a write.
+pub(super) async fn serve(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    match take(app, request).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err((status, text)) => reply::error(status, &text, Layout::Compact),
+    }
+}
+
+async fn take(app: Arc<App>, request: Request<Body>) -> Result<(), Problem> {
+    let (parts, body) = request.into_parts();
+    // The body is read before anything is judged: a client that still sends when it is answered
+    // would see a broken connection and not the answer.
+    let body = body::read(&parts.headers, body, app.http.body_bytes_max)
+        .await
+        .map_err(body_problem)?;
+    let parameters = Parameters::of_address(parts.uri.query());
+    let target = target(&parameters)?;
+    let workers = Arc::clone(&app);
+    workers
+        .workers
+        .write(move || store(&app, &target, &parts.headers, &body))
+        .await
+        .map_err(refused_problem)?
+}
+
+/// Everything that blocks or computes: unpacking, parsing, writing.
+fn store(app: &App, target: &Target, headers: &HeaderMap, body: &Bytes) -> Result<(), Problem> {
+    let snapshot = app.engine.snapshot();
+    snapshot
+        .catalog()
+        .database(&target.database)
+        .map_err(|error| engine_problem(&error))?;
+    let unpacked;
+    let lines: &[u8] = if body::is_gzip(headers) {
+        unpacked = body::unpack(body, app.http.body_bytes_max).map_err(body_problem)?;
+        &unpacked
+    } else {
+        body
+    };
+    let parsed = line::parse(lines, target.precision, app.clock.now());
+    let written = if parsed.batch.is_empty() {
+        Written::default()
+    } else {
+        app.engine
+            .write(&target.database, &target.policy, &parsed.batch)
+            .map_err(|error| engine_problem(&error))?
+    };
+    match parsed.error_text(dropped(&written).as_ref()) {
+        None => Ok(()),
+        Some(text) => Err((StatusCode::BAD_REQUEST, text)),
+    }
+}
+
+fn target(parameters: &Parameters) -> Result<Target, Problem> {
+    let bad = |text: String| (StatusCode::BAD_REQUEST, text);
+    let precision = Precision::from_v1(parameters.value("precision"));
+    let precision = precision.map_err(|error| bad(error.to_string()))?;
+    let database = parameters.value("db");
+    if database.is_empty() {
+        return Err(bad("database is required".to_owned()));
+    }
+    let consistency = parameters.value("consistency").to_ascii_lowercase();
+    if !matches!(&*consistency, "" | "any" | "one" | "quorum" | "all") {
+        return Err(bad("invalid consistency level".to_owned()));
+    }
+    Ok(Target {
+        database: database.to_owned(),
+        policy: parameters.value("rp").to_owned(),
+        precision,
+    })
+}
+
+/// What the engine refused: the first reason stands for all, as in InfluxDB.
+fn dropped(written: &Written) -> Option<Dropped> {
+    let first = written.rejected.first()?;
+    Some(Dropped {
+        reason: first.reason.clone(),
+        count: written
+            .rejected
+            .iter()
+            .map(|rejected| rejected.points)
+            .sum(),
+    })
+}
+
+fn body_problem(error: BodyError) -> Problem {
+    let status = match error {
+        BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyError::Broken(_) | BodyError::Packed(_) => StatusCode::BAD_REQUEST,
+    };
+    (status, error.to_string())
+}
+
+fn refused_problem(refused: Refused) -> Problem {
+    match refused {
+        Refused::Full => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many writes at a time: try again in a moment".to_owned(),
+        ),
+        Refused::Broken(error) => {
+            tracing::error!(%error, "a write broke off");
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal error: see the server's log".to_owned(),
+            )
+        }
+    }
+}
+
+fn engine_problem(error: &Error) -> Problem {
+    use plimsoll_wal::Error as Storage;
+    let status = match error {
+        Error::DatabaseNotFound(name) => {
+            return (
+                StatusCode::NOT_FOUND,
+                format!("database not found: {name:?}"),
+            );
+        }
+        Error::Invalid(_) | Error::Limit { .. } => StatusCode::BAD_REQUEST,
+        // Telegraf drops a batch for good on any 4xx: what passes by itself must be 503.
+        Error::Busy { .. } | Error::Closed | Error::Storage(Storage::Full { .. }) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Error::PolicyNotFound(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Error::Corrupt { .. } | Error::LogRecord { .. } | Error::Storage(_) => {
+            tracing::error!(%error, "a write failed");
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    };
+    (status, error.to_string())
+}
