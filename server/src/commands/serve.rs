@@ -14,7 +14,8 @@ use self::maintenance::Maintenance;
 use super::print;
 use crate::app::{App, DATABASE};
 use crate::clock::SystemClock;
-use crate::config::{Config, read_secrets};
+use crate::collect::{self, Collecting};
+use crate::config::{Config, probe_files};
 use crate::exit::{Code, Failure};
 use crate::http::{self, Listener};
 use crate::logging;
@@ -32,7 +33,8 @@ pub fn run(config: Config, warnings: &[String]) -> Result<(), Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let secrets = read_secrets(&config.sources)?;
+    collect::check(&config.sources)?;
+    probe_files(&config.sources)?;
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .thread_name("http")
@@ -59,6 +61,7 @@ async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<()
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         return Err(Failure::new(Code::Failed, "cannot take signals"));
     };
+    let collecting = Collecting::start(app, &config.sources)?;
     let (maintenance, broken) = Maintenance::start(Arc::clone(app), config.engine.durability);
     print(&greeting(config, &listener));
     tracing::info!(address = %listener.address, "started");
@@ -74,6 +77,7 @@ async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<()
         }
     };
     http::serve(listener, http::router(Arc::clone(app)), stop).await;
+    collecting.stop().await;
     maintenance.stop();
     ended
 }
@@ -129,7 +133,7 @@ fn greeting(config: &Config, listener: &Listener) -> String {
          Data:       {directory}, kept {retention} in {DATABASE}, durability {durability}\n\
          Grafana:    data source InfluxDB, query language InfluxQL, URL {reachable}, database {DATABASE}\n\
          Next:       plimsoll query 'SHOW MEASUREMENTS'{flag}",
-        collected = crate::collect::describe(&config.sources),
+        collected = collect::describe(&config.sources),
         directory = directory.display(),
         retention = config.retention_text(),
         durability = config.durability_text(),
