@@ -1,0 +1,197 @@
+//! Asks a target for one of its pages.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Certificate, StatusCode, Url, redirect};
+
+use super::error::chain;
+use super::target::shown;
+use super::{Error, Options, Target};
+
+/// A client of one target.
+#[derive(Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    token_file: Option<PathBuf>,
+    body_bytes_max: usize,
+    deadline: Duration,
+}
+
+/// What a page is, for the errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Page {
+    /// A cAdvisor's metrics.
+    Metrics,
+    /// A Kubelet's `/metrics/cadvisor`.
+    KubeletMetrics,
+    /// A Kubelet's `/stats/summary`.
+    Summary,
+    /// A Kubelet's `/pods`.
+    Pods,
+}
+
+impl Page {
+    /// The rule that lets an account read it.
+    fn rule(self) -> &'static str {
+        match self {
+            Self::Metrics => "read access to cAdvisor's metrics",
+            Self::KubeletMetrics => "resources: [\"nodes/metrics\"], verbs: [\"get\"]",
+            Self::Summary => "resources: [\"nodes/stats\"], verbs: [\"get\"]",
+            Self::Pods => {
+                "resources: [\"nodes/pods\"], verbs: [\"get\"] (before Kubernetes 1.33: \"nodes/proxy\")"
+            }
+        }
+    }
+}
+
+impl Client {
+    pub(super) fn new(target: &Target, base: &Url, options: &Options) -> Result<Self, Error> {
+        // Whoever is first in the process decides; the rest of it uses ring as well.
+        let first = rustls::crypto::ring::default_provider().install_default();
+        tracing::trace!(is_first = first.is_ok(), "ring is the provider of TLS");
+        let mut builder = reqwest::Client::builder()
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(options.deadline)
+            .pool_max_idle_per_host(4);
+        let mut token = None;
+        if let Target::Kubelet {
+            token_file,
+            ca_file,
+            insecure_skip_verify,
+            ..
+        } = target
+        {
+            token.clone_from(token_file);
+            builder = builder.tls_danger_accept_invalid_certs(*insecure_skip_verify);
+            if let Some(path) = ca_file {
+                builder = builder.tls_certs_only(certificates(path)?);
+            }
+        }
+        if base.scheme() == "http" {
+            // Without it the system's certificates are loaded, which a bare image has not.
+            builder = builder.tls_certs_only([]);
+        }
+        let http = builder.build().map_err(|error| Error::Client {
+            url: shown(base),
+            why: chain(&error),
+        })?;
+        Ok(Self {
+            http,
+            token_file: token,
+            body_bytes_max: options.scrape_body_bytes_max,
+            deadline: options.deadline,
+        })
+    }
+
+    /// The text of a page.
+    pub(super) async fn get(&self, url: &Url, page: Page) -> Result<Vec<u8>, Error> {
+        let answer = tokio::time::timeout(self.deadline, self.get_whole(url, page));
+        answer.await.unwrap_or_else(|_| {
+            Err(Error::Deadline {
+                url: shown(url),
+                deadline_ms: self.deadline.as_millis(),
+            })
+        })
+    }
+
+    async fn get_whole(&self, url: &Url, page: Page) -> Result<Vec<u8>, Error> {
+        let mut request = self.http.get(url.clone());
+        if let Some(path) = &self.token_file {
+            request = request.header(AUTHORIZATION, bearer(path)?);
+        }
+        let unreachable = |error: reqwest::Error| unreachable(url, &error);
+        let mut response = request.send().await.map_err(unreachable)?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::UNAUTHORIZED => {
+                return Err(Error::Unauthorized {
+                    url: shown(url),
+                    why: match &self.token_file {
+                        Some(path) => format!(
+                            "the token in {} is not accepted: it may have expired, or the Kubelet does \
+                             not take tokens (--authentication-token-webhook)",
+                            path.display()
+                        ),
+                        None => "it wants a token, and no token file is given".to_owned(),
+                    },
+                });
+            }
+            StatusCode::FORBIDDEN => {
+                return Err(Error::Forbidden {
+                    url: shown(url),
+                    rule: page.rule().to_owned(),
+                });
+            }
+            status => {
+                return Err(Error::Status {
+                    url: shown(url),
+                    status: status.to_string(),
+                });
+            }
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if body.len() + chunk.len() > self.body_bytes_max {
+                return Err(Error::BodyTooLong {
+                    url: shown(url),
+                    limit: self.body_bytes_max,
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}
+
+fn unreachable(url: &Url, error: &reqwest::Error) -> Error {
+    let why = chain(error);
+    let hint = if why.contains("certificate") || why.contains("UnknownIssuer") {
+        " (a Kubelet signs its own certificate unless it is told otherwise: give the file of \
+         certificates that signs it, or skip its verification)"
+    } else if why.contains("refused") {
+        " (nothing listens there)"
+    } else {
+        ""
+    };
+    // reqwest names the URL, which is at the front already and may hold credentials.
+    let why = why.replace(&format!(" for url ({url})"), "");
+    Error::Unreachable {
+        url: shown(url),
+        why,
+        hint,
+    }
+}
+
+fn bearer(path: &Path) -> Result<HeaderValue, Error> {
+    let failed = |source| Error::File {
+        what: "token",
+        path: path.to_owned(),
+        source,
+    };
+    let token = std::fs::read_to_string(path).map_err(failed)?;
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.trim()))
+        .map_err(|error| failed(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>, Error> {
+    let pem = std::fs::read(path).map_err(|source| Error::File {
+        what: "certificates",
+        path: path.to_owned(),
+        source,
+    })?;
+    let none = |why| Error::Certificates {
+        path: path.to_owned(),
+        why,
+    };
+    let certificates =
+        Certificate::from_pem_bundle(&pem).map_err(|error| none(Some(chain(&error))))?;
+    if certificates.is_empty() {
+        return Err(none(None));
+    }
+    Ok(certificates)
+}

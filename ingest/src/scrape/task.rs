@@ -1,0 +1,92 @@
+//! The life of one target: when it is scraped next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::pull::Puller;
+use super::{Options, Scraped};
+
+/// Scrapes `puller` from `phase` on until there is nobody to scrape for.
+pub(super) async fn run(
+    mut puller: Puller,
+    phase: Duration,
+    options: Arc<Options>,
+    sink: mpsc::Sender<Scraped>,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let mut due = Instant::now() + phase;
+    let mut failures = 0;
+    let work = async {
+        loop {
+            sleep_until(due).await;
+            let scraped = puller.pull().await;
+            failures = match scraped.is_up() {
+                true => 0,
+                false => failures + 1,
+            };
+            if sink.send(scraped).await.is_err() {
+                return;
+            }
+            due = next(due, Instant::now(), failures, &options);
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        // An error is a sender that is gone, which means the same.
+        _ = shutdown.wait_for(|stop| *stop) => {}
+    }
+}
+
+/// When to scrape next: whole intervals from `due`, more of them after several failures, and
+/// none that has passed already.
+fn next(due: Instant, now: Instant, failures: u32, options: &Options) -> Instant {
+    let interval = options.interval.max(Duration::from_millis(1));
+    // A single failure is tried again in time; each further one doubles the wait.
+    let doublings = failures.saturating_sub(1).min(16);
+    let wait = interval
+        .saturating_mul(1 << doublings)
+        .min(options.back_off_max.max(interval));
+    let wanted = due + wait;
+    if wanted >= now {
+        return wanted;
+    }
+    let late = now - wanted;
+    let missed = late.as_nanos().div_ceil(interval.as_nanos());
+    wanted + interval.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_target_is_tried_ever_more_seldom_and_a_late_one_keeps_its_phase() {
+        let options = Options {
+            interval: Duration::from_secs(10),
+            back_off_max: Duration::from_secs(60),
+            ..Options::default()
+        };
+        let due = Instant::now();
+        for (failures, took_ms, expected_ms) in [
+            (0, 100, 10_000),
+            (1, 100, 10_000),
+            (2, 100, 20_000),
+            (3, 100, 40_000),
+            (4, 100, 60_000),
+            (u32::MAX, 100, 60_000),
+            (0, 10_000, 10_000),
+            (0, 10_001, 20_000),
+            (0, 45_000, 50_000),
+        ] {
+            let now = due + Duration::from_millis(took_ms);
+            assert_eq!(
+                next(due, now, failures, &options),
+                due + Duration::from_millis(expected_ms),
+                "{failures} failures, {took_ms} ms"
+            );
+        }
+    }
+}
