@@ -15,7 +15,11 @@ use super::print;
 use crate::app::{App, DATABASE};
 use crate::clock::SystemClock;
 use crate::collect::{self, Collecting};
+<<<<<<< HEAD
 use crate::config::{Config, read_secrets};
+=======
+use crate::config::{Config, probe_files};
+>>>>>>> server
 use crate::exit::{Code, Failure};
 use crate::http::{self, Listener};
 use crate::logging;
@@ -36,8 +40,13 @@ pub fn run(config: Config, warnings: &[String]) -> Result<(), Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+<<<<<<< HEAD
     read_secrets(&config.sources)?;
     collect::check(&config.sources)?;
+=======
+    collect::check(&config.sources)?;
+    probe_files(&config.sources)?;
+>>>>>>> server
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .thread_name("http")
@@ -65,6 +74,7 @@ async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<()
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         return Err(Failure::new(Code::Failed, "cannot take signals"));
     };
+    let collecting = Collecting::start(app, &config.sources)?;
     let (maintenance, broken) = Maintenance::start(Arc::clone(app), config.engine.durability);
     let collecting = Collecting::start(app, &config.sources)?;
     print(&greeting(config, &listener));
@@ -137,7 +147,7 @@ fn greeting(config: &Config, listener: &Listener) -> String {
          Data:       {directory}, kept {retention} in {DATABASE}, durability {durability}\n\
          Grafana:    data source InfluxDB, query language InfluxQL, URL {reachable}, database {DATABASE}\n\
          Next:       plimsoll query 'SHOW MEASUREMENTS'{flag}",
-        collected = crate::collect::describe(&config.sources),
+        collected = collect::describe(&config.sources),
         directory = directory.display(),
         retention = config.retention_text(),
         durability = config.durability_text(),

@@ -71,6 +71,8 @@ settings! {
     hostname: Text String,
     /// The tag `cluster_name` of collected series.
     cluster_name: Text String,
+    /// Labels of containers that become tags.
+    label_tags: List Vec<String>,
     /// How long the database `k8s` keeps points.
     retention: Text Parsed<RetentionSetting>,
     /// What an acknowledged write means.
