@@ -1,4 +1,10 @@
 //! What was acknowledged is there: after kill -9, after restarts, behind a torn log.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::allow_attributes,
+    reason = "a test stops where it fails, and says what it skips"
+)]
 
 mod support;
 

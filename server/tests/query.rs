@@ -1,4 +1,10 @@
 //! `/query`: how requests are read and answers are framed, byte by byte.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::allow_attributes,
+    reason = "a test stops where it fails, and says what it skips"
+)]
 
 mod support;
 

@@ -1,4 +1,10 @@
 //! `/write`: precisions, packed bodies, partial writes and refusals, in InfluxDB's words.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::allow_attributes,
+    reason = "a test stops where it fails, and says what it skips"
+)]
 
 mod support;
 
