@@ -9,6 +9,7 @@ use plimsoll_engine::Timestamp;
 use plimsoll_engine::model::{TIME_MAX, TIME_MIN};
 
 use crate::ast::{Expr, Operator};
+use crate::reduce::{Calls, Reducer};
 
 /// The bounds that a WHERE clause sets on time, both inclusive, ns; `None` where it sets none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,7 +58,8 @@ pub enum ConditionError {
     Invalid(String),
 }
 
-/// Splits a condition into what it says of time, and the rest.
+/// Splits a condition into what it says of time, and the rest with its constants folded; nothing is
+/// left where the rest is always true.
 ///
 /// `now()` is `now`; dates without an offset are read in `timezone`.
 ///
@@ -70,19 +72,33 @@ pub fn split(
 ) -> Result<(Option<Expr>, TimeBounds), ConditionError> {
     match condition {
         None => Ok((None, TimeBounds::default())),
-        Some(condition) => Splitter { now, timezone }.split(condition),
+        Some(condition) => {
+            let reducer = Reducer {
+                calls: Calls::Now(now),
+                timezone,
+            };
+            let (rest, bounds) = Splitter { reducer }.split(condition)?;
+            let rest = match rest {
+                Some(Expr::Paren(inner)) => Some(*inner),
+                other => other,
+            };
+            Ok((rest.filter(|rest| *rest != Expr::Boolean(true)), bounds))
+        }
     }
 }
 
 /// Evaluates what can be evaluated before a query runs: arithmetic on constants, `now()`.
 #[must_use]
 pub fn fold(expr: &Expr, now: Timestamp, timezone: &TimeZone) -> Expr {
-    Splitter { now, timezone }.fold(expr)
+    let reducer = Reducer {
+        calls: Calls::Now(now),
+        timezone,
+    };
+    reducer.reduce(expr)
 }
 
 struct Splitter<'a> {
-    now: Timestamp,
-    timezone: &'a TimeZone,
+    reducer: Reducer<'a>,
 }
 
 impl Splitter<'_> {
@@ -96,11 +112,7 @@ impl Splitter<'_> {
                 let (left, left_bounds) = self.split(left)?;
                 let (right, right_bounds) = self.split(right)?;
                 let rest = match (left, right) {
-                    (Some(left), Some(right)) => Some(Expr::Binary {
-                        op: *op,
-                        left: Box::new(left),
-                        right: Box::new(right),
-                    }),
+                    (Some(left), Some(right)) => Some(self.reducer.join(*op, left, right)),
                     (one, other) => one.or(other),
                 };
                 Ok((rest, left_bounds.intersect(right_bounds)))
@@ -112,11 +124,15 @@ impl Splitter<'_> {
                 if is_time(right) {
                     return Ok((None, self.bounds(swapped(*op), left)?));
                 }
-                Ok((Some(expr.clone()), TimeBounds::default()))
+                Ok((Some(self.reducer.inner(expr)), TimeBounds::default()))
             }
             Expr::Paren(inner) => {
                 let (rest, bounds) = self.split(inner)?;
-                Ok((rest.map(|rest| Expr::Paren(Box::new(rest))), bounds))
+                let rest = rest.map(|rest| match rest {
+                    binary @ Expr::Binary { .. } => Expr::Paren(Box::new(binary)),
+                    other => other,
+                });
+                Ok((rest, bounds))
             }
             Expr::Boolean(_) => Ok((Some(expr.clone()), TimeBounds::default())),
             other => Err(ConditionError::Invalid(other.to_string())),
@@ -155,13 +171,14 @@ impl Splitter<'_> {
     fn time(&self, value: &Expr) -> Result<i64, ConditionError> {
         let literal = match value {
             Expr::String(text) if looks_like_time(text) => {
-                let time = parse_time(text, self.timezone).ok_or(ConditionError::InvalidTime)?;
+                let time =
+                    parse_time(text, self.reducer.timezone).ok_or(ConditionError::InvalidTime)?;
                 return in_range(time);
             }
-            other => self.fold(other),
+            other => self.reducer.reduce(other),
         };
         match literal {
-            Expr::Time(time) => Ok(time.0),
+            Expr::Time(time) => in_range(i128::from(time.0)),
             Expr::Duration(ns) | Expr::Integer(ns) => Ok(ns),
             #[expect(
                 clippy::cast_possible_truncation,
@@ -172,140 +189,6 @@ impl Splitter<'_> {
             other => Err(ConditionError::Incompatible(other.to_string())),
         }
     }
-
-    fn fold(&self, expr: &Expr) -> Expr {
-        match expr {
-            Expr::Paren(inner) => match self.fold(inner) {
-                binary @ Expr::Binary { .. } => Expr::Paren(Box::new(binary)),
-                other => other,
-            },
-            Expr::Call(call) if call.name == "now" && call.arguments.is_empty() => {
-                Expr::Time(self.now)
-            }
-            Expr::Binary { op, left, right } => {
-                let (left, right) = (self.fold(left), self.fold(right));
-                self.combine(*op, &left, &right)
-                    .unwrap_or_else(|| Expr::Binary {
-                        op: *op,
-                        left: Box::new(left),
-                        right: Box::new(right),
-                    })
-            }
-            other => other.clone(),
-        }
-    }
-
-    /// The value of `left op right`, where both are constants that go together.
-    fn combine(&self, op: Operator, left: &Expr, right: &Expr) -> Option<Expr> {
-        match (left, right) {
-            (Expr::String(text), Expr::Duration(_) | Expr::Integer(_)) if looks_like_time(text) => {
-                let time = parse_time(text, self.timezone)?;
-                let time = Expr::Time(Timestamp(i64::try_from(time).ok()?));
-                self.combine(op, &time, right)
-            }
-            (Expr::Duration(_) | Expr::Integer(_), Expr::String(text)) if looks_like_time(text) => {
-                let time = parse_time(text, self.timezone)?;
-                let time = Expr::Time(Timestamp(i64::try_from(time).ok()?));
-                self.combine(op, left, &time)
-            }
-            (Expr::Time(time), Expr::Duration(ns) | Expr::Integer(ns)) => {
-                let moved = match op {
-                    Operator::Add => time.0.checked_add(*ns)?,
-                    Operator::Subtract => time.0.checked_sub(*ns)?,
-                    _ => return None,
-                };
-                Some(Expr::Time(Timestamp(moved)))
-            }
-            (Expr::Duration(ns) | Expr::Integer(ns), Expr::Time(time)) if op == Operator::Add => {
-                Some(Expr::Time(Timestamp(time.0.checked_add(*ns)?)))
-            }
-            (Expr::Time(a), Expr::Time(b)) if op == Operator::Subtract => {
-                Some(Expr::Duration(a.0.checked_sub(b.0)?))
-            }
-            (Expr::Duration(a), Expr::Duration(b)) => match op {
-                Operator::Add => Some(Expr::Duration(a.wrapping_add(*b))),
-                Operator::Subtract => Some(Expr::Duration(a.wrapping_sub(*b))),
-                _ => None,
-            },
-            (Expr::Duration(a), Expr::Integer(b)) => duration_by_integer(op, *a, *b),
-            (Expr::Integer(a), Expr::Duration(b)) => match op {
-                Operator::Add => Some(Expr::Duration(a.wrapping_add(*b))),
-                Operator::Subtract => Some(Expr::Duration(a.wrapping_sub(*b))),
-                Operator::Multiply => Some(Expr::Duration(a.wrapping_mul(*b))),
-                _ => None,
-            },
-            (Expr::Duration(a), Expr::Number(b)) => duration_by_number(op, *a, *b),
-            (Expr::Integer(a), Expr::Integer(b)) => integers(op, *a, *b),
-            _ => numbers(op, left, right),
-        }
-    }
-}
-
-fn duration_by_integer(op: Operator, ns: i64, by: i64) -> Option<Expr> {
-    Some(Expr::Duration(match op {
-        Operator::Add => ns.wrapping_add(by),
-        Operator::Subtract => ns.wrapping_sub(by),
-        Operator::Multiply => ns.wrapping_mul(by),
-        Operator::Divide if by == 0 => 0,
-        Operator::Divide => ns.wrapping_div(by),
-        _ => return None,
-    }))
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    reason = "Go multiplies a duration by a float so"
-)]
-fn duration_by_number(op: Operator, ns: i64, by: f64) -> Option<Expr> {
-    Some(Expr::Duration(match op {
-        Operator::Multiply => (ns as f64 * by) as i64,
-        Operator::Divide if by == 0.0 => 0,
-        Operator::Divide => (ns as f64 / by) as i64,
-        _ => return None,
-    }))
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "integer / integer is a float in InfluxQL"
-)]
-fn integers(op: Operator, a: i64, b: i64) -> Option<Expr> {
-    Some(match op {
-        Operator::Add => Expr::Integer(a.wrapping_add(b)),
-        Operator::Subtract => Expr::Integer(a.wrapping_sub(b)),
-        Operator::Multiply => Expr::Integer(a.wrapping_mul(b)),
-        Operator::Divide if b == 0 => Expr::Number(0.0),
-        Operator::Divide => Expr::Number(a as f64 / b as f64),
-        Operator::Modulo if b == 0 => Expr::Integer(0),
-        Operator::Modulo => Expr::Integer(a.wrapping_rem(b)),
-        Operator::BitAnd => Expr::Integer(a & b),
-        Operator::BitOr => Expr::Integer(a | b),
-        Operator::BitXor => Expr::Integer(a ^ b),
-        _ => return None,
-    })
-}
-
-fn numbers(op: Operator, left: &Expr, right: &Expr) -> Option<Expr> {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "an integer beside a float is a float"
-    )]
-    let number = |expr: &Expr| match expr {
-        Expr::Number(number) => Some(*number),
-        Expr::Integer(number) => Some(*number as f64),
-        _ => None,
-    };
-    let (a, b) = (number(left)?, number(right)?);
-    Some(Expr::Number(match op {
-        Operator::Add => a + b,
-        Operator::Subtract => a - b,
-        Operator::Multiply => a * b,
-        Operator::Divide if b == 0.0 => 0.0,
-        Operator::Divide => a / b,
-        Operator::Modulo => a % b,
-        _ => return None,
-    }))
 }
 
 fn is_time(expr: &Expr) -> bool {
@@ -377,8 +260,44 @@ pub fn parse_time(text: &str, timezone: &TimeZone) -> Option<i128> {
             None
         };
     }
-    let time: jiff::Timestamp = text.parse().ok()?;
+    let time: jiff::Timestamp = rfc3339(text).then(|| text.parse().ok())??;
     Some(time.as_nanosecond())
+}
+
+/// `YYYY-MM-DDTHH:MM:SS[.f](Z|±HH:MM)`, and nothing of what else ISO 8601 allows.
+fn rfc3339(text: &str) -> bool {
+    let Some((_, time)) = text.split_once('T') else {
+        return false;
+    };
+    let (clock, offset) = match time.find(['Z', '+', '-']) {
+        Some(at) => time.split_at(at),
+        None => return false,
+    };
+    let shape = |text: &str, pattern: &[u8]| {
+        text.len() == pattern.len()
+            && text
+                .bytes()
+                .zip(pattern)
+                .all(|(byte, expected)| match expected {
+                    b'0' => byte.is_ascii_digit(),
+                    other => byte == *other,
+                })
+    };
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    shape(clock, b"00:00:00")
+        && !clock.ends_with("60")
+        && is_digits(fraction)
+        && (offset == "Z" || shape(&offset[1..], b"00:00"))
+}
+
+/// The zone that tz('…') names; `''` and `'Local'` are UTC.
+#[must_use]
+pub fn timezone(name: &str) -> Option<TimeZone> {
+    match name {
+        "" | "UTC" | "Local" => Some(TimeZone::UTC),
+        _ => TimeZone::get(name).ok(),
+    }
 }
 
 #[cfg(test)]
@@ -412,12 +331,7 @@ mod tests {
                 None,
                 Some(4_999_999_999),
             ),
-            (
-                "(a = 1 OR time >= 5) AND time >= 3",
-                "(a = 1)",
-                Some(5),
-                None,
-            ),
+            ("(a = 1 OR time >= 5) AND time >= 3", "a = 1", Some(5), None),
             ("5 <= time AND \"TIME\" = 7", "", Some(7), Some(7)),
             (
                 "time > now() - 1m * 10",
@@ -451,7 +365,14 @@ mod tests {
                 None,
             ),
             ("time >= '1970-01-01T00:00:01Z' - 1s", "", Some(0), None),
-            ("true", "true", None, None),
+            ("true", "", None, None),
+            ("1 = 2 OR a = 1 + 2", "a = 3", None, None),
+            (
+                "(a = 1 OR b = 2) AND c = 3",
+                "(a = 1 OR b = 2) AND c = 3",
+                None,
+                None,
+            ),
         ] {
             assert_eq!(parts(text), Ok((rest.to_owned(), start, end)), "{text}");
         }
@@ -464,6 +385,19 @@ mod tests {
             (
                 "time > 'x'",
                 "invalid operation: time and a string are not compatible",
+            ),
+            ("time > '2020-01-01T10:00Z'", "invalid timestamp string"),
+            (
+                "time > '2020-01-01T10:00:00+0100'",
+                "invalid timestamp string",
+            ),
+            (
+                "time > '3000-01-01' + 1h",
+                "time 2262-04-11T23:47:16Z overflows time literal",
+            ),
+            (
+                "time > 1m + 5",
+                "invalid operation: time and 1m + 5 are not compatible",
             ),
             ("time > '2020-13-01'", "invalid timestamp string"),
             ("time > '2020-01-01 10:00'", "invalid timestamp string"),

@@ -22,6 +22,7 @@ pub use context::{Cancel, Collect, Context, INTERRUPTED, Limits, Sink, TIMED_OUT
 pub use error::{Error, Result};
 
 use crate::ast::{PolicyTerms, Select, Statement};
+use crate::check;
 use crate::plan::Plan;
 use crate::rows::{Cell, Rows};
 use crate::show;
@@ -76,11 +77,12 @@ pub fn execute(
 }
 
 fn run_select(select: &Select, context: &Context<'_>, emitter: &mut Emitter<'_>) -> Result<()> {
-    let plan = Plan::new(select, context)?;
+    let checked = check::check(select, context.now)?;
+    let plan = Plan::new(&checked.select, context)?;
     let mut columns = vec![Arc::clone(&plan.time_name)];
     columns.extend(plan.fields.iter().map(|output| Arc::clone(&output.column)));
     let columns: Arc<[Arc<str>]> = columns.into();
-    Run::new(context).select(&plan, TimeRange::ALL, &mut |table| {
+    Run::new(context, plan.readable()).select(&plan, TimeRange::ALL, &mut |table| {
         emitter.table(table, &columns, plan.zone_name.as_ref())
     })
 }
@@ -119,7 +121,15 @@ impl<'a> Emitter<'a> {
         let values = table.times.into_iter().map(|time| {
             let mut row = Vec::with_capacity(1 + cells.len());
             row.push(Cell::Time(time));
-            row.extend(cells.iter_mut().map(|cells| cells.next().unwrap_or(Cell::Null)));
+<<<<<<< HEAD
+            row.extend(
+                cells
+                    .iter_mut()
+                    .map(|cells| cells.next().unwrap_or(Cell::Null)),
+            );
+=======
+            row.extend(cells.iter_mut().map(|cells| answer(cells.next())));
+>>>>>>> qexec
             row
         });
         let values = values.collect();
@@ -159,6 +169,15 @@ impl<'a> Emitter<'a> {
             self.sink.series(piece)?;
         }
         self.sink.series(rows)
+    }
+}
+
+/// A cell of an answer: what is not finite is null.
+fn answer(cell: Option<Cell>) -> Cell {
+    match cell {
+        Some(Cell::Float(value)) if !value.is_finite() => Cell::Null,
+        Some(cell) => cell,
+        None => Cell::Null,
     }
 }
 

@@ -108,15 +108,6 @@ impl Fold {
             Self::Sum | Self::Mean | Self::Spread => is_number(field_type),
         }
     }
-
-    /// The type of its result.
-    pub(crate) fn result(self, argument: FieldType) -> FieldType {
-        match self {
-            Self::Count => FieldType::Integer,
-            Self::Mean => FieldType::Float,
-            _ => argument,
-        }
-    }
 }
 
 impl Whole {
@@ -163,15 +154,6 @@ impl Transform {
     /// Whether it takes values of this type.
     pub(crate) fn takes(self, field_type: FieldType) -> bool {
         matches!(self, Self::Elapsed(_)) || is_number(field_type)
-    }
-
-    /// The type of its result.
-    pub(crate) fn result(self, argument: FieldType) -> FieldType {
-        match self {
-            Self::Derivative(..) | Self::MovingAverage(_) => FieldType::Float,
-            Self::Elapsed(_) => FieldType::Integer,
-            Self::Difference(_) | Self::CumulativeSum => argument,
-        }
     }
 
     /// Whether it reads one window more than the range has.

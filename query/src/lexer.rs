@@ -37,7 +37,8 @@ impl Lexeme {
 pub(crate) struct Lexer {
     /// `\r\n` and `\r` are `\n` already.
     characters: Vec<char>,
-    positions: Vec<Position>,
+    /// Where each line begins.
+    lines: Vec<usize>,
     at: usize,
 }
 
@@ -46,25 +47,23 @@ const END: char = '\0';
 
 impl Lexer {
     pub(crate) fn new(text: &str) -> Self {
-        let text = text.replace("\r\n", "\n").replace('\r', "\n");
-        let characters: Vec<char> = text.chars().collect();
-        let mut position = Position::default();
-        let mut positions = Vec::with_capacity(characters.len() + 1);
-        for character in &characters {
-            positions.push(position);
-            if *character == '\n' {
-                position = Position {
-                    line: position.line + 1,
-                    character: 0,
-                };
+        let mut characters = Vec::with_capacity(text.len());
+        let mut lines = vec![0];
+        let mut rest = text.chars().peekable();
+        while let Some(character) = rest.next() {
+            if character == '\r' {
+                rest.next_if_eq(&'\n');
+            }
+            if matches!(character, '\r' | '\n') {
+                characters.push('\n');
+                lines.push(characters.len());
             } else {
-                position.character += 1;
+                characters.push(character);
             }
         }
-        positions.push(position);
         Self {
             characters,
-            positions,
+            lines,
             at: 0,
         }
     }
@@ -79,7 +78,12 @@ impl Lexer {
     }
 
     fn position_at(&self, at: usize) -> Position {
-        self.positions[at.min(self.positions.len() - 1)]
+        let at = at.min(self.characters.len());
+        let line = self.lines.partition_point(|start| *start <= at) - 1;
+        Position {
+            line,
+            character: at - self.lines[line],
+        }
     }
 
     fn is_end(&self) -> bool {

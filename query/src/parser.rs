@@ -19,8 +19,12 @@ use crate::token::{Keyword, Token};
 /// overflows a thread's stack.
 pub const NESTING_MAX: usize = 100;
 
-/// How many operators may stand in a row: a chain of ORs is as deep a tree as it is long.
-pub const OPERATORS_MAX: usize = 2_000;
+/// How deep the tree of an expression may be. Chains of arithmetic count, since `a + b + c` is as deep
+/// as it is long; chains of AND and OR do not.
+pub const DEPTH_MAX: usize = 250;
+
+/// How many operators may stand in a row.
+pub const OPERATORS_MAX: usize = 100_000;
 
 /// Why some text is not InfluxQL. Prints as InfluxDB does.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

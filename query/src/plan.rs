@@ -18,7 +18,7 @@ use plimsoll_engine::TimeRange;
 use plimsoll_engine::model::TIME_MAX;
 
 pub(crate) use call::{Call, Function, Input};
-pub(crate) use condition::{Conditions, Decision, compile_regex, compile_row};
+pub(crate) use condition::{Conditions, Decision, compile_regex};
 pub(crate) use kind::Kind;
 pub(crate) use node::{Division, Node};
 pub(crate) use source::{Derived, Source, Stored, kind_in, kind_over};
@@ -151,9 +151,10 @@ impl Plan {
         }
         let zone = match &select.timezone {
             None => None,
-            Some(name) => Some(TimeZone::get(name).map_err(|_| {
-                Error::invalid(format!("unable to find time zone {name}"))
-            })?),
+            Some(name) => Some(
+                TimeZone::get(name)
+                    .map_err(|_| Error::invalid(format!("unable to find time zone {name}")))?,
+            ),
         };
         let split = split(select.condition.as_ref(), context.now, zone.as_ref())?;
         let own = own_interval(&select.dimensions, context, zone.as_ref())?;
@@ -216,6 +217,26 @@ impl Plan {
         self.group_by = all;
     }
 
+    /// What a statement may read of stored series, its subqueries too: its range, and the windows
+    /// before it that its own calls need.
+    pub(crate) fn readable(&self) -> TimeRange {
+        let windows = self
+            .calls
+            .iter()
+            .map(|(call, _)| call.windows_before_at_most());
+        let more = self
+            .interval
+            .every
+            .saturating_mul(windows.max().unwrap_or(0));
+        let mut range = self.range;
+        if self.ascending {
+            range.start.0 = range.start.0.saturating_sub(more);
+        } else {
+            range.end.0 = range.end.0.saturating_add(more);
+        }
+        range.intersect(&TimeRange::ALL)
+    }
+
     /// Whether its one call answers points, which other columns may go with.
     pub(crate) fn is_selector(&self) -> bool {
         matches!(self.calls.as_slice(), [(call, _)] if call.is_selector())
@@ -231,9 +252,14 @@ fn reading_range(
     outer: Option<Outer>,
 ) -> TimeRange {
     let mut range = outer.map_or(own, |outer| own.intersect(&outer.range));
-    let more = interval
-        .every
-        .saturating_mul(select.fields.iter().map(|field| depth(&field.expr)).max().unwrap_or(0));
+    let more = interval.every.saturating_mul(
+        select
+            .fields
+            .iter()
+            .map(|field| depth(&field.expr))
+            .max()
+            .unwrap_or(0),
+    );
     if ascending {
         range.start.0 = range.start.0.saturating_sub(more);
     } else {

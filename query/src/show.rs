@@ -11,9 +11,9 @@ use std::sync::Arc;
 use plimsoll_engine::{Series, TimeRange, View};
 
 use crate::ast::{Expr, KeyFilter, MeasurementFilter, Show, ShowWildcard, Source};
+use crate::exec::Emitter;
 use crate::exec::context::Context;
 use crate::exec::error::{Error, Result};
-use crate::exec::Emitter;
 use crate::plan::{Conditions, Decision, compile_regex, split};
 use crate::rows::{Cell, Rows};
 use names::{Matcher, Scope};
@@ -35,20 +35,28 @@ pub(crate) fn measurements(
     let split = split(show.condition.as_ref(), context.now, None)?;
     let mut rows: Vec<(Arc<str>, String, String)> = Vec::new();
     for (database, policies) in places {
-        let mut found = BTreeSet::new();
+        let mut views = Vec::with_capacity(policies.len());
+        let mut candidates = BTreeSet::new();
         for policy in &policies {
             let view = context.snapshot.view(&database, policy, split.range)?;
-            for name in view.measurements()? {
-                if wanted.matches(&name)
-                    && !found.contains(&name)
-                    && names::measurement_matches(&view, &name, split.rest.as_ref())?
-                {
-                    found.insert(name);
-                }
+            candidates.extend(view.measurements()?);
+            views.push(view);
+        }
+        let mut found = Vec::new();
+        for name in candidates {
+            context.cancel.check()?;
+            if wanted.matches(&name)
+                && names::measurement_matches(&views, &name, split.rest.as_ref())?
+            {
+                found.push(name);
             }
         }
         let policy = policies.first().cloned().unwrap_or_default();
-        rows.extend(found.into_iter().map(|name| (name, database.clone(), policy.clone())));
+        rows.extend(
+            found
+                .into_iter()
+                .map(|name| (name, database.clone(), policy.clone())),
+        );
     }
     let rows = cut(rows, show.offset, show.limit);
     if rows.is_empty() {
@@ -85,7 +93,10 @@ fn places(show: &Show, context: &Context<'_>) -> Result<Vec<(String, Vec<String>
             Ok(each_policy(database))
         }
         ShowWildcard::None => {
-            let database = catalog.database(names::database(show, context)?)?;
+            // 1.x lists nothing for a database that is not there.
+            let Ok(database) = catalog.database(names::database(show, context)?) else {
+                return Ok(Vec::new());
+            };
             let policies = match &show.policy {
                 Some(policy) => vec![policy.clone()],
                 None => database.policies.iter().map(|p| p.name.clone()).collect(),
@@ -96,7 +107,11 @@ fn places(show: &Show, context: &Context<'_>) -> Result<Vec<(String, Vec<String>
 }
 
 /// SHOW TAG KEYS.
-pub(crate) fn tag_keys(show: &Show, context: &Context<'_>, emitter: &mut Emitter<'_>) -> Result<()> {
+pub(crate) fn tag_keys(
+    show: &Show,
+    context: &Context<'_>,
+    emitter: &mut Emitter<'_>,
+) -> Result<()> {
     let filter = show.key.as_ref().map(Keys::of).transpose()?;
     let mut found: BTreeMap<Arc<str>, BTreeSet<Arc<str>>> = BTreeMap::new();
     each_measurement(show, context, Policies::All, |view, name, chosen| {
@@ -196,7 +211,7 @@ pub(crate) fn field_keys(
 /// SHOW SERIES.
 pub(crate) fn series(show: &Show, context: &Context<'_>, emitter: &mut Emitter<'_>) -> Result<()> {
     let mut found = BTreeSet::new();
-    each_measurement(show, context, Policies::Default, |view, name, chosen| {
+    each_measurement(show, context, Policies::Named, |view, name, chosen| {
         let all;
         let series = match chosen {
             Chosen::Some(series) => series,
@@ -254,7 +269,9 @@ fn each_measurement(
 ) -> Result<()> {
     let split = split(show.condition.as_ref(), context.now, None)?;
     for scope in scopes(show, context, policies)? {
-        let view = context.snapshot.view(&scope.database, &scope.policy, split.range)?;
+        let view = context
+            .snapshot
+            .view(&scope.database, &scope.policy, split.range)?;
         for name in view.measurements()? {
             context.cancel.check()?;
             if !scope.matcher.matches(&name) {
@@ -307,7 +324,11 @@ fn scopes(show: &Show, context: &Context<'_>, policies: Policies) -> Result<Vec<
         let there = catalog.database(database)?;
         let all = policies != Policies::Default && (policy.is_empty() || policies == Policies::All);
         let names: Vec<String> = if all {
-            there.policies.iter().map(|policy| policy.name.clone()).collect()
+            there
+                .policies
+                .iter()
+                .map(|policy| policy.name.clone())
+                .collect()
         } else if policy.is_empty() && database == context.database {
             vec![context.policy.to_owned()]
         } else {
@@ -331,7 +352,11 @@ fn scopes(show: &Show, context: &Context<'_>, policies: Policies) -> Result<Vec<
             "" => default,
             named => named,
         };
-        add(database, &measurement.policy, Matcher::of(&measurement.name)?)?;
+        add(
+            database,
+            &measurement.policy,
+            Matcher::of(&measurement.name)?,
+        )?;
     }
     Ok(scopes)
 }

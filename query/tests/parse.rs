@@ -1,5 +1,7 @@
 //! Parsing and printing: what InfluxDB accepts, how it refuses, and that print and parse agree.
 
+use plimsoll_engine::Timestamp;
+use plimsoll_query::check::check_statement;
 use plimsoll_query::{Params, parse};
 
 fn parsed(text: &str) -> String {
@@ -155,9 +157,28 @@ fn deep_nesting_is_refused_and_not_a_crash() {
     assert!(parsed(&signs).starts_with("error"));
     let queries = format!("SELECT v FROM {}m", "(SELECT v FROM ".repeat(10_000));
     assert!(parsed(&queries).contains("nests deeper than"));
-    let wide = |terms| format!("SELECT v FROM m WHERE {}a = 1", "a = 1 OR ".repeat(terms));
-    assert_eq!(parsed(&wide(900)), wide(900));
-    assert!(parsed(&wide(20_000)).contains("has more than 2000 operators"));
+    let chain = |terms| format!("SELECT {}v FROM m", "v + ".repeat(terms));
+    assert_eq!(parsed(&chain(200)), chain(200));
+    assert!(parsed(&chain(300)).contains("is deeper than 250 levels"));
+    // Each level is the leftmost operand of a chain: together they would be 18,000 deep.
+    let mut tower = "v".to_owned();
+    for _ in 0..90 {
+        tower = format!("({tower}){}", " + v".repeat(200));
+    }
+    assert!(parsed(&format!("SELECT {tower} FROM m")).contains("is deeper than 250 levels"));
+}
+
+#[test]
+fn long_lists_of_and_and_or_are_shallow_trees() {
+    let wide = |terms| {
+        let terms = "a = 1 AND b = 2 OR ".repeat(terms);
+        format!("SELECT v FROM m WHERE {terms}c = 3")
+    };
+    let text = wide(5_000);
+    let statements = parse(&text, &Params::default()).unwrap();
+    assert_eq!(statements[0].to_string(), text);
+    assert_eq!(check_statement(&statements[0], Timestamp(0)), Ok(()));
+    assert!(parsed(&wide(50_000)).contains("has more than 100000 operators"));
 }
 
 #[test]

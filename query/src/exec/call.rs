@@ -102,11 +102,7 @@ impl Caller<'_> {
     }
 
     /// The blocks of the group's members, in the order of series.
-    fn each_block(
-        &self,
-        job: &Job<'_>,
-        mut visit: impl FnMut(Block) -> Result<()>,
-    ) -> Result<()> {
+    fn each_block(&self, job: &Job<'_>, mut visit: impl FnMut(Block) -> Result<()>) -> Result<()> {
         let beside = if job.with_columns || !job.call.by.is_empty() {
             self.plan.references.as_slice()
         } else {
@@ -161,7 +157,11 @@ impl Caller<'_> {
         let keeps_times = job.is_lone_selector && !job.windows.is_grouped();
         let mut times: Vec<i64> = match &results.chosen {
             Some((times, _)) if keeps_times => times.clone(),
-            _ => results.windows.iter().map(|start| at_start(*start)).collect(),
+            _ => results
+                .windows
+                .iter()
+                .map(|start| at_start(*start))
+                .collect(),
         };
         let mut column = Column::full(results.values);
         let mut beside = match &results.chosen {
@@ -195,7 +195,8 @@ impl Caller<'_> {
         job.windows.runs(&merged.times, |start, run| {
             buckets += 1;
             let places = self.candidates(job, whole, &merged, run);
-            let window_times: Vec<i64> = places.iter().map(|at| merged.times[*at as usize]).collect();
+            let window_times: Vec<i64> =
+                places.iter().map(|at| merged.times[*at as usize]).collect();
             let window_values = super::column::gather(values, &places);
             let mut random = |below: usize| self.run.random(below);
             let mut results = window::apply(whole, &window_times, &window_values, &mut random);
@@ -244,7 +245,12 @@ impl Caller<'_> {
             .call
             .by
             .iter()
-            .filter_map(|tag| self.plan.references.iter().position(|(known, _)| known == tag))
+            .filter_map(|tag| {
+                self.plan
+                    .references
+                    .iter()
+                    .position(|(known, _)| known == tag)
+            })
             .collect();
         let mut best: std::collections::BTreeMap<Vec<String>, u32> = Default::default();
         for row in rows {
@@ -341,8 +347,14 @@ impl Caller<'_> {
         let Column::Typed { values, .. } = &points.column else {
             return Ok(points);
         };
-        let (times, column) =
-            fill::apply(filling, &job.windows, ascending, bounds, &points.times, values);
+        let (times, column) = fill::apply(
+            filling,
+            &job.windows,
+            ascending,
+            bounds,
+            &points.times,
+            values,
+        );
         let beside = points
             .beside
             .into_iter()
@@ -373,9 +385,8 @@ fn spread(column: &Column, before: &[i64], times: &[i64]) -> Column {
 fn pick(blocks: &[Block], picks: &[Pick], columns: usize) -> Vec<Column> {
     (0..columns)
         .map(|column| {
-            let cell = |pick: &Pick| {
-                blocks[pick.origin as usize].beside[column].cell(pick.row as usize)
-            };
+            let cell =
+                |pick: &Pick| blocks[pick.origin as usize].beside[column].cell(pick.row as usize);
             Column::from_cells(picks.iter().map(cell).collect())
         })
         .collect()

@@ -56,21 +56,13 @@ impl Column {
         }
     }
 
-    /// Whether a row has a value.
-    pub fn is_present(&self, row: usize) -> bool {
-        match self {
-            Self::Same(cell, _) => *cell != Cell::Null,
-            Self::Typed { present, .. } => present.as_ref().is_none_or(|present| present[row]),
-        }
-    }
-
     /// The cells, with room for no more.
     pub fn into_cells(self) -> Vec<Cell> {
         match self {
             Self::Same(cell, len) => vec![cell; len],
             Self::Typed { values, present } => {
                 let mut cells: Vec<Cell> = match values {
-                    Values::Float(v) => v.into_iter().map(float).collect(),
+                    Values::Float(v) => v.into_iter().map(Cell::Float).collect(),
                     Values::Integer(v) => v.into_iter().map(Cell::Integer).collect(),
                     Values::Unsigned(v) => v.into_iter().map(Cell::Unsigned).collect(),
                     Values::String(v) => v.into_iter().map(Cell::String).collect(),
@@ -210,19 +202,10 @@ impl Column {
     }
 }
 
-/// A float's cell; one that is not a number is null.
-pub fn float(value: f64) -> Cell {
-    if value.is_nan() {
-        Cell::Null
-    } else {
-        Cell::Float(value)
-    }
-}
-
 /// The value at `row`.
 pub fn cell_of(values: &Values, row: usize) -> Cell {
     match values {
-        Values::Float(v) => float(v[row]),
+        Values::Float(v) => Cell::Float(v[row]),
         Values::Integer(v) => Cell::Integer(v[row]),
         Values::Unsigned(v) => Cell::Unsigned(v[row]),
         Values::String(v) => Cell::String(Arc::clone(&v[row])),
@@ -233,7 +216,7 @@ pub fn cell_of(values: &Values, row: usize) -> Cell {
 /// A value as a cell.
 pub fn cell_from(value: FieldValue) -> Cell {
     match value {
-        FieldValue::Float(v) => float(v),
+        FieldValue::Float(v) => Cell::Float(v),
         FieldValue::Integer(v) => Cell::Integer(v),
         FieldValue::Unsigned(v) => Cell::Unsigned(v),
         FieldValue::String(v) => Cell::String(v),

@@ -14,6 +14,9 @@ pub enum Error {
     /// The statement makes no sense.
     #[error("{0}")]
     Invalid(String),
+    /// The statement breaks a rule of the language.
+    #[error(transparent)]
+    Check(#[from] crate::check::CheckError),
     /// It would be answered by a later version.
     #[error("{0} is not supported yet")]
     Unsupported(&'static str),

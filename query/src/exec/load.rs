@@ -86,12 +86,10 @@ impl Member<'_> {
             } => Reader {
                 stored,
                 series,
-                range,
+                range: range.intersect(&run.readable),
             }
             .load(argument, beside, decision)?,
-            Self::Table { derived, table, .. } => {
-                from_table(derived, table, argument, beside)
-            }
+            Self::Table { derived, table, .. } => from_table(derived, table, argument, beside),
         };
         if let Some(block) = &block {
             run.count_points(block.times.len() * (1 + beside.len()))?;

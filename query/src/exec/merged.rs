@@ -58,7 +58,9 @@ impl Merged {
         let mut order: Vec<u32> = (0..u32::try_from(times.len()).unwrap_or(u32::MAX)).collect();
         order.sort_by(|a, b| {
             let (a, b) = (*a as usize, *b as usize);
-            times[a].cmp(&times[b]).then_with(|| by_texts(&beside, a, b))
+            times[a]
+                .cmp(&times[b])
+                .then_with(|| by_texts(&beside, a, b))
         });
         Self {
             times: order.iter().map(|row| times[*row as usize]).collect(),

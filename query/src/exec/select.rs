@@ -24,6 +24,8 @@ use crate::rows::Cell;
 pub(crate) struct Run<'a> {
     /// The data and the limits.
     pub(crate) context: &'a Context<'a>,
+    /// What may be read of stored series at all.
+    pub(crate) readable: TimeRange,
     points: Counter<u64>,
     series: Counter<u64>,
     random: Counter<u64>,
@@ -37,9 +39,10 @@ type Key = (Arc<str>, Vec<Arc<str>>);
 
 impl<'a> Run<'a> {
     /// Starts counting.
-    pub(crate) fn new(context: &'a Context<'a>) -> Self {
+    pub(crate) fn new(context: &'a Context<'a>, readable: TimeRange) -> Self {
         Self {
             context,
+            readable,
             points: Counter::new(0),
             series: Counter::new(0),
             random: Counter::new(context.now.0.unsigned_abs() | 1),
@@ -88,7 +91,12 @@ impl<'a> Run<'a> {
     /// # Errors
     /// Limits, a stop, damaged data, functions on types they do not take.
     pub(crate) fn select(&self, plan: &Plan, bounds: TimeRange, emit: Emit<'_>) -> Result<()> {
-        if plan.calls.is_empty() && plan.references.iter().all(|(_, kind)| *kind == Kind::Unknown) {
+        if plan.calls.is_empty()
+            && plan
+                .references
+                .iter()
+                .all(|(_, kind)| *kind == Kind::Unknown)
+        {
             return Ok(());
         }
         let windows = windows(plan, bounds);
@@ -145,8 +153,11 @@ impl<'a> Run<'a> {
             match source {
                 Source::Stored(stored) => self.stored_groups(plan, stored, &mut groups)?,
                 Source::Derived(derived) => {
-                    let mut extras: Vec<i64> =
-                        plan.calls.iter().map(|(call, _)| call.windows_before()).collect();
+                    let mut extras: Vec<i64> = plan
+                        .calls
+                        .iter()
+                        .map(|(call, _)| call.windows_before())
+                        .collect();
                     if extras.is_empty() {
                         extras.push(0);
                     }
@@ -377,7 +388,10 @@ fn joined(plan: &Plan, mut answers: Vec<Points>) -> (Vec<i64>, Vec<Column>) {
     let mut times: Vec<i64> = Vec::new();
     let mut columns: Vec<Column> = Vec::new();
     if is_same {
-        times = answers.first().map(|points| points.times.clone()).unwrap_or_default();
+        times = answers
+            .first()
+            .map(|points| points.times.clone())
+            .unwrap_or_default();
         columns.extend(answers.into_iter().map(|points| points.column));
     } else {
         let mut cells: Vec<Vec<Cell>> = vec![Vec::new(); answers.len()];
@@ -385,7 +399,11 @@ fn joined(plan: &Plan, mut answers: Vec<Points>) -> (Vec<i64>, Vec<Column>) {
         loop {
             let heads = answers.iter().zip(&at);
             let heads = heads.filter_map(|(points, at)| points.times.get(*at).copied());
-            let next = if plan.ascending { heads.min() } else { heads.max() };
+            let next = if plan.ascending {
+                heads.min()
+            } else {
+                heads.max()
+            };
             let Some(time) = next else { break };
             times.push(time);
             for ((points, at), cells) in answers.iter().zip(&mut at).zip(&mut cells) {
@@ -420,8 +438,8 @@ fn outputs(plan: &Plan, symbols: Vec<Column>, rows: usize) -> Vec<Column> {
                 .cloned()
                 .unwrap_or_else(|| Column::null(rows)),
             node => {
-                let cells = (0..rows)
-                    .map(|row| node.eval(Division::Float, &|number| symbol(number, row)));
+                let cells =
+                    (0..rows).map(|row| node.eval(Division::Float, &|number| symbol(number, row)));
                 Column::from_cells(cells.collect())
             }
         })

@@ -75,15 +75,6 @@ impl Windows {
         (start, end)
     }
 
-    /// The time that a result of `time`'s window has: the window's start, or 0 where the range has
-    /// no lower bound.
-    pub fn result_time(&self, time: i64) -> i64 {
-        match self.of(time).0 {
-            start if start == TIME_MIN.0 => 0,
-            start => start,
-        }
-    }
-
     /// The same windows over a range that is longer by `extra` windows, at its start or, in a
     /// descending query, at its end.
     pub fn extended(&self, extra: i64, ascending: bool) -> Self {
@@ -164,15 +155,10 @@ mod tests {
             let mut seen = Vec::new();
             windows.runs(&times, |start, run| seen.push((start, run)));
             assert_eq!(seen.iter().map(|(_, run)| run.len()).sum::<usize>(), 4);
-            assert!(seen.iter().any(|(start, run)| *start == 0 && run.len() == 2));
+            assert!(
+                seen.iter()
+                    .any(|(start, run)| *start == 0 && run.len() == 2)
+            );
         }
-    }
-
-    #[test]
-    fn without_group_by_time_the_result_is_at_the_lower_bound() {
-        let mut whole = windows(0, 0, None);
-        assert_eq!(whole.result_time(7), 0);
-        whole.start = 5;
-        assert_eq!(whole.result_time(7), 5);
     }
 }

@@ -109,12 +109,28 @@ pub(crate) fn apply(
                 at += 1;
             }
             None if is_ahead(last) || last == walk.time => {
-                push(filling, windows, (walk.time, at), times, values, &mut filled, &mut present);
+                push(
+                    filling,
+                    windows,
+                    (walk.time, at),
+                    times,
+                    values,
+                    &mut filled,
+                    &mut present,
+                );
                 filled_times.push(walk.time);
             }
             None => break,
             Some(_) => {
-                push(filling, windows, (walk.time, at), times, values, &mut filled, &mut present);
+                push(
+                    filling,
+                    windows,
+                    (walk.time, at),
+                    times,
+                    values,
+                    &mut filled,
+                    &mut present,
+                );
                 filled_times.push(walk.time);
             }
         }

@@ -268,15 +268,22 @@ fn choose<T: Clone>(
             let last = times[run.end - 1];
             let ties = run.clone().rev().take_while(|at| times[*at] == last);
             let first_tie = ties.last().unwrap_or(run.start);
-            (first_tie..run.end).fold(first_tie, |best, at| if better(best, at) { at } else { best })
+            (first_tie..run.end).fold(
+                first_tie,
+                |best, at| if better(best, at) { at } else { best },
+            )
         }
         Fold::First => {
             let ties = run.clone().take_while(|at| times[*at] == times[run.start]);
-            ties.fold(run.start, |best, at| if better(best, at) { at } else { best })
+            ties.fold(
+                run.start,
+                |best, at| if better(best, at) { at } else { best },
+            )
         }
-        _ => run
-            .clone()
-            .fold(run.start, |best, at| if better(best, at) { at } else { best }),
+        _ => run.clone().fold(
+            run.start,
+            |best, at| if better(best, at) { at } else { best },
+        ),
     };
     Chosen {
         time: times[at],

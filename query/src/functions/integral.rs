@@ -130,7 +130,13 @@ mod tests {
             zone: None,
         };
         let times = [5 * SECOND, 15 * SECOND];
-        let areas = apply(&times, &Values::Float(vec![0.0, 10.0]), &windows, true, SECOND);
+        let areas = apply(
+            &times,
+            &Values::Float(vec![0.0, 10.0]),
+            &windows,
+            true,
+            SECOND,
+        );
         assert_eq!(areas, [(0, 12.5), (10 * SECOND, 37.5)]);
     }
 }

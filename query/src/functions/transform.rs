@@ -7,7 +7,9 @@ use super::{Number, Sign, Transform};
 /// Times and values of the results over `times` (in the query's direction) and their values.
 pub(crate) fn apply(transform: Transform, times: &[i64], values: &Values) -> (Vec<i64>, Values) {
     if let Transform::Elapsed(unit) = transform {
-        let elapsed = times.windows(2).map(|two| two[1].wrapping_sub(two[0]) / unit);
+        let elapsed = times
+            .windows(2)
+            .map(|two| two[1].wrapping_sub(two[0]) / unit);
         let later = times.get(1..).unwrap_or_default().to_vec();
         return (later, Values::Integer(elapsed.collect()));
     }

@@ -42,7 +42,15 @@ pub(crate) fn apply(
                 let yes = v.iter().filter(|v| **v).count();
                 vec![value(FieldValue::Boolean(yes >= v.len() - yes))]
             }
-            _ => of_any(function, times, v, FieldValue::Boolean, random, |v| *v, Ord::cmp),
+            _ => of_any(
+                function,
+                times,
+                v,
+                FieldValue::Boolean,
+                random,
+                |v| *v,
+                Ord::cmp,
+            ),
         },
     }
 }
@@ -251,7 +259,13 @@ mod tests {
     #[test]
     fn percentile_is_the_nearest_rank_and_nothing_outside() {
         let values = || Values::Integer((1..=10).collect());
-        for (percent, expected) in [(0.0, None), (50.0, Some(5)), (95.0, Some(10)), (100.0, Some(10)), (120.0, None)] {
+        for (percent, expected) in [
+            (0.0, None),
+            (50.0, Some(5)),
+            (95.0, Some(10)),
+            (100.0, Some(10)),
+            (120.0, None),
+        ] {
             assert_eq!(
                 one(Whole::Percentile(percent), values()),
                 expected.map(FieldValue::Integer),
@@ -262,14 +276,25 @@ mod tests {
 
     #[test]
     fn median_averages_the_two_in_the_middle() {
-        assert_eq!(one(Whole::Median, Values::Integer(vec![4, 1, 3, 2])), Some(FieldValue::Float(2.5)));
-        assert_eq!(one(Whole::Median, Values::Float(vec![4.0, 1.0, 3.0])), Some(FieldValue::Float(3.0)));
+        assert_eq!(
+            one(Whole::Median, Values::Integer(vec![4, 1, 3, 2])),
+            Some(FieldValue::Float(2.5))
+        );
+        assert_eq!(
+            one(Whole::Median, Values::Float(vec![4.0, 1.0, 3.0])),
+            Some(FieldValue::Float(3.0))
+        );
     }
 
     #[test]
     fn top_answers_in_order_of_time_and_prefers_the_earlier_of_equals() {
         let times = [1, 2, 3, 4];
-        let results = apply(Whole::Top(2), &times, &Values::Integer(vec![5, 1, 9, 5]), &mut |_| 0);
+        let results = apply(
+            Whole::Top(2),
+            &times,
+            &Values::Integer(vec![5, 1, 9, 5]),
+            &mut |_| 0,
+        );
         let places: Vec<_> = results.iter().map(|result| result.at).collect();
         assert_eq!(places, [Some(0), Some(2)]);
     }
@@ -277,8 +302,14 @@ mod tests {
     #[test]
     fn the_mode_of_ties_is_influxdbs() {
         // 1 at times 0 and 3, 2 at times 1 and 2: 2 is seen first at 1, before 1 is seen last.
-        assert_eq!(one(Whole::Mode, Values::Integer(vec![1, 2, 2, 1])), Some(FieldValue::Integer(2)));
-        assert_eq!(one(Whole::Mode, Values::Integer(vec![1, 1, 2, 2])), Some(FieldValue::Integer(1)));
+        assert_eq!(
+            one(Whole::Mode, Values::Integer(vec![1, 2, 2, 1])),
+            Some(FieldValue::Integer(2))
+        );
+        assert_eq!(
+            one(Whole::Mode, Values::Integer(vec![1, 1, 2, 2])),
+            Some(FieldValue::Integer(1))
+        );
     }
 
     #[test]

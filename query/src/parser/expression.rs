@@ -3,7 +3,7 @@
 use crate::ast::{Call, Cast, Expr, Operator, Reference, Regex, WildcardKind};
 use crate::token::{Keyword, Token};
 
-use super::{OPERATORS_MAX, ParseError, Parser, Result, parse_duration};
+use super::{DEPTH_MAX, OPERATORS_MAX, ParseError, Parser, Result, parse_duration};
 
 impl Parser<'_> {
     /// An expression, operators by precedence, equal ones from the left.
@@ -12,13 +12,21 @@ impl Parser<'_> {
     }
 
     fn binary(&mut self) -> Result<Expr> {
+        let mut terms = Terms::default();
         let mut root = self.unary()?;
         let mut operators = 0;
+        // Operators since the last AND or OR: each makes the tree deeper.
+        let mut chain = 0;
         loop {
             let next = self.next();
             let Token::Operator(op) = next.token else {
                 self.back();
-                return Ok(root);
+                let root = terms.finish(root);
+                return if depth(&root) > DEPTH_MAX {
+                    Err(ParseError::at(next.position, too_deep()))
+                } else {
+                    Ok(root)
+                };
             };
             operators += 1;
             if operators > OPERATORS_MAX {
@@ -33,7 +41,24 @@ impl Parser<'_> {
             } else {
                 self.unary()?
             };
-            root = attach(root, op, right);
+            root = match op {
+                Operator::And => {
+                    terms.and(root);
+                    right
+                }
+                Operator::Or => {
+                    terms.or(root);
+                    right
+                }
+                _ => attach(root, op, right),
+            };
+            chain = match op {
+                Operator::And | Operator::Or => 0,
+                _ => chain + 1,
+            };
+            if chain > DEPTH_MAX {
+                return Err(ParseError::at(next.position, too_deep()));
+            }
         }
     }
 
@@ -276,6 +301,66 @@ impl Parser<'_> {
             _ => Err(ParseError::unexpected(&next, &["regex"])),
         }
     }
+}
+
+/// The terms of AND and OR read so far.
+#[derive(Default)]
+struct Terms {
+    /// Of the AND that is being read.
+    and: Vec<Expr>,
+    /// Complete ones.
+    or: Vec<Expr>,
+}
+
+impl Terms {
+    fn and(&mut self, term: Expr) {
+        self.and.push(term);
+    }
+
+    fn or(&mut self, term: Expr) {
+        self.and.push(term);
+        let and = std::mem::take(&mut self.and);
+        self.or.push(balanced(Operator::And, and));
+    }
+
+    fn finish(mut self, term: Expr) -> Expr {
+        self.or(term);
+        balanced(Operator::Or, self.or)
+    }
+}
+
+/// `a op b op c …` as a tree that is as shallow as it can be: dashboards send lists of a thousand.
+/// One tree for one text, so what is printed parses to an equal tree.
+fn balanced(op: Operator, mut terms: Vec<Expr>) -> Expr {
+    while terms.len() > 1 {
+        let mut joined = Vec::with_capacity(terms.len().div_ceil(2));
+        let mut rest = terms.into_iter();
+        while let Some(left) = rest.next() {
+            joined.push(match rest.next() {
+                Some(right) => Expr::Binary {
+                    op,
+                    left: Box::new(left),
+                    right: Box::new(right),
+                },
+                None => left,
+            });
+        }
+        terms = joined;
+    }
+    terms.pop().unwrap_or(Expr::Nil)
+}
+
+fn depth(expr: &Expr) -> usize {
+    match expr {
+        Expr::Binary { left, right, .. } => 1 + depth(left).max(depth(right)),
+        Expr::Paren(inner) => 1 + depth(inner),
+        Expr::Call(call) => 1 + call.arguments.iter().map(depth).max().unwrap_or(0),
+        _ => 1,
+    }
+}
+
+fn too_deep() -> String {
+    format!("an expression is deeper than {DEPTH_MAX} levels")
 }
 
 /// Puts `op right` where its precedence says: below the last operator that binds less tightly.

@@ -233,10 +233,7 @@ impl Parser<'_> {
         };
         match call.arguments.as_slice() {
             [Expr::String(name)] => {
-                // Go reads "" and "UTC" as UTC, and "Local" as the machine's zone.
-                let known = matches!(name.as_str(), "" | "UTC" | "Local")
-                    || jiff::tz::TimeZone::get(name).is_ok();
-                if known {
+                if crate::condition::timezone(name).is_some() {
                     Ok(Some(name.clone()))
                 } else {
                     Err(ParseError::message(format!(

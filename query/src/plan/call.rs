@@ -168,7 +168,11 @@ impl Call {
                     })],
                 })?))
             }
-            _ => return Err(Error::invalid(format!("expected field argument in {name}()"))),
+            _ => {
+                return Err(Error::invalid(format!(
+                    "expected field argument in {name}()"
+                )));
+            }
         };
         Ok(Self {
             name: name.to_owned(),
@@ -193,6 +197,21 @@ impl Call {
             Input::Reference(reference) => reference,
             Input::Call(inner) => inner.reference(),
         }
+    }
+
+    /// How many windows before the range InfluxDB lets a statement with this call read.
+    pub(crate) fn windows_before_at_most(&self) -> i64 {
+        let own = match self.function {
+            Function::Transform(Transform::MovingAverage(n)) => {
+                i64::try_from(n).unwrap_or(i64::MAX)
+            }
+            Function::Transform(_) => 1,
+            _ => 0,
+        };
+        own.max(match &self.input {
+            Input::Reference(_) => 0,
+            Input::Call(inner) => inner.windows_before_at_most(),
+        })
     }
 
     /// How many windows it reads more than the range has.

@@ -17,6 +17,8 @@ pub(crate) enum Condition {
     Constant(bool),
     /// Decided by a series' tags.
     Tags(TagPredicate),
+    /// Whether two tags are there and equal, or not so.
+    SameTags(Arc<str>, Arc<str>, Operator),
     /// Decided by a row: an expression over [`Conditions::references`].
     Row(Node),
     /// Both.
@@ -92,7 +94,7 @@ impl Conditions {
 impl Condition {
     fn predicate(&self) -> TagPredicate {
         match self {
-            Self::Constant(true) | Self::Row(_) => TagPredicate::All,
+            Self::Constant(true) | Self::Row(_) | Self::SameTags(..) => TagPredicate::All,
             Self::Constant(false) => TagPredicate::None,
             Self::Tags(predicate) => predicate.clone(),
             Self::And(left, right) => left.predicate().and(right.predicate()),
@@ -106,6 +108,15 @@ impl Condition {
             Self::Constant(false) => Decision::None,
             Self::Tags(predicate) => {
                 if predicate.matches(value) {
+                    Decision::All
+                } else {
+                    Decision::None
+                }
+            }
+            Self::SameTags(left, right, op) => {
+                let (left, right) = (value(left), value(right));
+                let is_same = !left.is_empty() && left == right;
+                if is_same == (*op == Operator::Equal) {
                     Decision::All
                 } else {
                     Decision::None
@@ -168,7 +179,7 @@ impl Compiler<'_> {
                 }
             }
             Expr::Binary { op, left, right } => match self.tag_test(*op, left, right)? {
-                Some(predicate) => Condition::Tags(predicate),
+                Some(condition) => condition,
                 None => match self.node(expr)? {
                     Node::Constant(cell) => Condition::Constant(cell == Cell::Boolean(true)),
                     node => Condition::Row(node),
@@ -178,8 +189,8 @@ impl Compiler<'_> {
         })
     }
 
-    /// The predicate of a comparison that the index decides; none where rows decide.
-    fn tag_test(&self, op: Operator, left: &Expr, right: &Expr) -> Result<Option<TagPredicate>> {
+    /// A comparison that the index decides; none where rows decide.
+    fn tag_test(&self, op: Operator, left: &Expr, right: &Expr) -> Result<Option<Condition>> {
         let (reference, value) = match (left, right) {
             (Expr::Reference(reference), value) | (value, Expr::Reference(reference)) => {
                 (reference, value)
@@ -201,7 +212,10 @@ impl Compiler<'_> {
             (Operator::Matches | Operator::NotMatches, Expr::Regex(pattern)) => {
                 tag(regex_test(&pattern.0)?)
             }
-            (Operator::Equal | Operator::NotEqual, Expr::Reference(other)) if self.is_tag(other) => {
+            (Operator::Equal | Operator::NotEqual, Expr::Reference(other))
+                if self.is_tag(other) =>
+            {
+<<<<<<< HEAD
                 // InfluxDB compares which series have the two tags, not their values.
                 let has = |key: &str| TagPredicate::Tag {
                     key: key.into(),
@@ -213,6 +227,13 @@ impl Compiler<'_> {
                     _ => TagPredicate::Not(Box::new(other)),
                 };
                 return Ok(Some(self.of_name(&key, has(&key).and(other))));
+=======
+                return Ok(Some(Condition::SameTags(
+                    key,
+                    other.name.as_str().into(),
+                    op,
+                )));
+>>>>>>> qexec
             }
             _ => return Ok(None),
         };
@@ -220,7 +241,7 @@ impl Compiler<'_> {
             Operator::NotEqual | Operator::NotMatches => TagPredicate::Not(Box::new(test)),
             _ => test,
         };
-        Ok(Some(self.of_name(&key, predicate)))
+        Ok(Some(Condition::Tags(self.of_name(&key, predicate))))
     }
 
     /// `_name` is the measurement's name, which is known already.
@@ -311,7 +332,10 @@ fn regex_test(pattern: &str) -> Result<ValueTest> {
 /// The values of `^(a|b)$`, `^(?:a|b)$` or `^a$`, where nothing in it is special.
 fn listed(pattern: &str) -> Option<Vec<Arc<str>>> {
     let inner = pattern.strip_prefix('^')?.strip_suffix('$')?;
-    let inner = match inner.strip_prefix('(').and_then(|inner| inner.strip_suffix(')')) {
+    let inner = match inner
+        .strip_prefix('(')
+        .and_then(|inner| inner.strip_suffix(')'))
+    {
         Some(group) => group.strip_prefix("?:").unwrap_or(group),
         None if inner.contains('|') => return None,
         None => inner,
@@ -348,7 +372,15 @@ mod tests {
             Some(vec!["a".into(), "b.c".into(), "d-e".into()])
         );
         assert_eq!(texts("^a$"), Some(vec!["a".into()]));
-        for pattern in ["^(a|b.c)$", "^a|b$", "a", "^(a)|(b)$", r"^\d$", ".*", r"^a\$"] {
+        for pattern in [
+            "^(a|b.c)$",
+            "^a|b$",
+            "a",
+            "^(a)|(b)$",
+            r"^\d$",
+            ".*",
+            r"^a\$",
+        ] {
             assert_eq!(texts(pattern), None, "{pattern}");
         }
     }

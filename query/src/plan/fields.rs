@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use plimsoll_engine::model::FieldType;
 
+use super::Output;
 use super::call::Call;
 use super::condition::{compile_regex, literal};
 use super::kind::{self, Kind};
 use super::node::Node;
 use super::source::{Source, kind_over};
-use super::Output;
 use crate::ast::{self, Dimension, Expr, Field, Reference, Select, WildcardKind};
 use crate::exec::error::{Error, Result};
 use crate::functions::math::Math;
@@ -380,15 +380,11 @@ impl Symbols {
                     self.collect(argument)?;
                 }
             }
-            Expr::Call(call) => {
-                if !self.calls.iter().any(|(known, _)| known == call) {
-                    self.calls.push((call.clone(), Call::read(call)?));
-                }
+            Expr::Call(call) if !self.calls.iter().any(|(known, _)| known == call) => {
+                self.calls.push((call.clone(), Call::read(call)?));
             }
-            Expr::Reference(reference) => {
-                if !self.references.contains(reference) {
-                    self.references.push(reference.clone());
-                }
+            Expr::Reference(reference) if !self.references.contains(reference) => {
+                self.references.push(reference.clone());
             }
             Expr::Binary { left, right, .. } => {
                 self.collect(left)?;

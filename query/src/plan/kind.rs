@@ -151,7 +151,10 @@ fn of_binary(
 ) -> Result<Kind> {
     use FieldType::{Boolean, Float, Integer, Unsigned};
     let (lhs, rhs) = (of(left, named)?, of(right, named)?);
-    let error = |message: String| Error::invalid(format!("type error: {whole}: {message}"));
+    let error = |message: String| {
+        let whole = with_kinds(whole, named);
+        Error::invalid(format!("type error: {whole}: {message}"))
+    };
     let (signed, unsigned) = match (lhs, rhs) {
         (Kind::Value(Integer), Kind::Value(Unsigned)) => (Some(left), Some(right)),
         (Kind::Value(Unsigned), Kind::Value(Integer)) => (Some(right), Some(left)),
@@ -190,6 +193,39 @@ fn of_binary(
             )));
         }
     })
+}
+
+/// The expression with the type of each name behind it, as InfluxDB prints it once types are known.
+fn with_kinds(expr: &Expr, named: &dyn Fn(&crate::ast::Reference) -> Kind) -> Expr {
+    match expr {
+        Expr::Reference(reference) => Expr::Reference(crate::ast::Reference {
+            name: reference.name.clone(),
+            cast: reference.cast.or_else(|| match named(reference) {
+                Kind::Unknown => None,
+                Kind::Tag => Some(Cast::Tag),
+                Kind::Value(FieldType::Float) => Some(Cast::Float),
+                Kind::Value(FieldType::Integer) => Some(Cast::Integer),
+                Kind::Value(FieldType::Unsigned) => Some(Cast::Unsigned),
+                Kind::Value(FieldType::String) => Some(Cast::String),
+                Kind::Value(FieldType::Boolean) => Some(Cast::Boolean),
+            }),
+        }),
+        Expr::Binary { op, left, right } => Expr::Binary {
+            op: *op,
+            left: Box::new(with_kinds(left, named)),
+            right: Box::new(with_kinds(right, named)),
+        },
+        Expr::Paren(inner) => Expr::Paren(Box::new(with_kinds(inner, named))),
+        Expr::Call(call) => Expr::Call(crate::ast::Call {
+            name: call.name.clone(),
+            arguments: call
+                .arguments
+                .iter()
+                .map(|a| with_kinds(a, named))
+                .collect(),
+        }),
+        other => other.clone(),
+    }
 }
 
 fn is_literal(expr: &Expr) -> bool {

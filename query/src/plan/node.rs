@@ -164,7 +164,7 @@ fn floats(op: Operator, a: f64, b: f64) -> Option<Cell> {
         Operator::Modulo => a % b,
         _ => return compare(op, &a, &b),
     };
-    Some(crate::exec::column::float(value))
+    Some(Cell::Float(value))
 }
 
 fn integers(op: Operator, a: i64, b: i64, division: Division) -> Option<Cell> {

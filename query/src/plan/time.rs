@@ -27,8 +27,8 @@ pub(crate) fn split(
     zone: Option<&TimeZone>,
 ) -> Result<Split> {
     let zone = zone.cloned().unwrap_or(TimeZone::UTC);
-    let (rest, bounds) = condition::split(condition, now, &zone)
-        .map_err(|error| Error::invalid(error.to_string()))?;
+    let (rest, bounds) =
+        condition::split(condition, now, &zone).map_err(crate::check::CheckError::from)?;
     let rest = match rest {
         Some(Expr::Paren(inner)) => Some(*inner),
         Some(Expr::Boolean(true)) => None,

@@ -56,22 +56,22 @@ pub(super) fn database<'a>(show: &'a Show, context: &'a Context<'_>) -> Result<&
 /// Whether WHERE of SHOW MEASUREMENTS keeps a measurement: `=` where some series has the value,
 /// `!=` where none has.
 pub(super) fn measurement_matches(
-    view: &View,
+    views: &[View],
     measurement: &Arc<str>,
     rest: Option<&Expr>,
 ) -> Result<bool> {
     let Some(rest) = rest else {
-        return has_series(view, measurement, &TagPredicate::All);
+        return has_series(views, measurement, &TagPredicate::All);
     };
     match rest {
-        Expr::Paren(inner) => measurement_matches(view, measurement, Some(inner)),
+        Expr::Paren(inner) => measurement_matches(views, measurement, Some(inner)),
         Expr::Boolean(value) => Ok(*value),
         Expr::Binary { op, left, right } => match op {
-            Operator::And => Ok(measurement_matches(view, measurement, Some(left))?
-                && measurement_matches(view, measurement, Some(right))?),
-            Operator::Or => Ok(measurement_matches(view, measurement, Some(left))?
-                || measurement_matches(view, measurement, Some(right))?),
-            _ => compare(view, measurement, *op, left, right),
+            Operator::And => Ok(measurement_matches(views, measurement, Some(left))?
+                && measurement_matches(views, measurement, Some(right))?),
+            Operator::Or => Ok(measurement_matches(views, measurement, Some(left))?
+                || measurement_matches(views, measurement, Some(right))?),
+            _ => compare(views, measurement, *op, left, right),
         },
         other => Err(Error::invalid(format!(
             "invalid condition expression: {other}"
@@ -80,7 +80,7 @@ pub(super) fn measurement_matches(
 }
 
 fn compare(
-    view: &View,
+    views: &[View],
     measurement: &Arc<str>,
     op: Operator,
     left: &Expr,
@@ -116,15 +116,22 @@ fn compare(
             !value.is_empty() && test.passes(value)
         })),
     };
-    let has = has_series(view, measurement, &predicate)?;
-    Ok(has == is_positive && (has || has_series(view, measurement, &TagPredicate::All)?))
+    let has = has_series(views, measurement, &predicate)?;
+    // A measurement without the tag is not considered at all.
+    let with_tag = TagPredicate::Tag {
+        key: reference.name.as_str().into(),
+        test: ValueTest::Custom(Arc::new(|value: &str| !value.is_empty())),
+    };
+    Ok(has == is_positive && (has || has_series(views, measurement, &with_tag)?))
 }
 
-/// Whether a series that fulfils the predicate has a point in the view's range.
-fn has_series(view: &View, measurement: &str, predicate: &TagPredicate) -> Result<bool> {
-    for series in view.series(measurement, predicate)? {
-        if view.has_points(&series)? {
-            return Ok(true);
+/// Whether a series that fulfils the predicate has a point in the views' range.
+fn has_series(views: &[View], measurement: &str, predicate: &TagPredicate) -> Result<bool> {
+    for view in views {
+        for series in view.series(measurement, predicate)? {
+            if view.has_points(&series)? {
+                return Ok(true);
+            }
         }
     }
     Ok(false)

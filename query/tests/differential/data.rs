@@ -33,6 +33,7 @@ fn text(value: &str) -> FieldValue {
 }
 
 /// All points, those of one series in order of time.
+#[expect(clippy::cast_precision_loss, reason = "the numbers are small")]
 pub fn points() -> Vec<Point> {
     let mut points = Vec::new();
     let mut add = |measurement, tags: &[_], time, fields: &[(&'static str, FieldValue)]| {
@@ -50,12 +51,16 @@ pub fn points() -> Vec<Point> {
                 continue;
             }
             let time = START + step * 10 * SECOND;
-            let usage = [0.25, 1.5, -2.75, 8.0, 3.125][usize::try_from((step + number) % 5).unwrap()];
+            let usage =
+                [0.25, 1.5, -2.75, 8.0, 3.125][usize::try_from((step + number) % 5).unwrap()];
             let mut fields = vec![
                 ("usage", float(usage)),
                 ("ticks", integer((step * 37 + number * 11) % 101 - 20)),
                 ("up", FieldValue::Boolean(step % 3 == 0)),
-                ("state", text(["ok", "warn", "bad"][usize::try_from(step % 3).unwrap()])),
+                (
+                    "state",
+                    text(["ok", "warn", "bad"][usize::try_from(step % 3).unwrap()]),
+                ),
             ];
             if step % 4 == 0 {
                 fields.push(("rare", integer(step)));
@@ -67,7 +72,10 @@ pub fn points() -> Vec<Point> {
                     "net",
                     &[("host", host), ("if", "eth0")],
                     time + number * SECOND,
-                    &[("rx", integer(step * 100 + number * 7 - resets)), ("tx", float(step as f64))],
+                    &[
+                        ("rx", integer(step * 100 + number * 7 - resets)),
+                        ("tx", float(step as f64)),
+                    ],
                 );
             }
         }
@@ -76,26 +84,76 @@ pub fn points() -> Vec<Point> {
     for step in 0..6 {
         let time = START + step * 60 * SECOND;
         add("plain", &[], time, &[("value", integer(step * step))]);
-        add("my, m", &[("a b", "x,y=z")], time, &[("f \"1\"", float(0.1 * step as f64))]);
-        add("cpu", &[("host", "d")], time + 1, &[("usage", float(100.0))]);
+        add(
+            "my, m",
+            &[("a b", "x,y=z")],
+            time,
+            &[("f \"1\"", float(0.1 * step as f64))],
+        );
+        add(
+            "cpu",
+            &[("host", "d")],
+            time + 1,
+            &[("usage", float(100.0))],
+        );
     }
     // A tag and a field of one name, texts only, one point.
-    add("clash", &[("host", "t"), ("name", "tag")], START, &[("host", text("f")), ("v", integer(1))]);
-    add("clash", &[("host", "t")], START + 1, &[("host", text("g")), ("v", integer(2))]);
+    add(
+        "clash",
+        &[("host", "t"), ("name", "tag")],
+        START,
+        &[("host", text("f")), ("v", integer(1))],
+    );
+    add(
+        "clash",
+        &[("host", "t")],
+        START + 1,
+        &[("host", text("g")), ("v", integer(2))],
+    );
     add("words", &[("k", "1")], START, &[("w", text("one <&> two"))]);
-    add("words", &[("k", "2")], START + SECOND, &[("w", text("three"))]);
-    add("edge", &[], START, &[("i", integer(i64::MAX)), ("f", float(1e300))]);
-    add("edge", &[], START + 1, &[("i", integer(1)), ("f", float(1e-7))]);
-    add("edge", &[], START + 2, &[("i", integer(-5)), ("f", float(-0.0))]);
+    add(
+        "words",
+        &[("k", "2")],
+        START + SECOND,
+        &[("w", text("three"))],
+    );
+    add(
+        "edge",
+        &[],
+        START,
+        &[("i", integer(i64::MAX)), ("f", float(1e300))],
+    );
+    add(
+        "edge",
+        &[],
+        START + 1,
+        &[("i", integer(1)), ("f", float(1e-7))],
+    );
+    add(
+        "edge",
+        &[],
+        START + 2,
+        &[("i", integer(-5)), ("f", float(-0.0))],
+    );
     // Ties: the same values and times in several series.
     for (host, value) in [("p", 1), ("q", 3), ("r", 3), ("s", 1)] {
         add("ties", &[("host", host)], START, &[("v", integer(value))]);
-        add("ties", &[("host", host)], START + 10 * SECOND, &[("v", integer(4 - value))]);
+        add(
+            "ties",
+            &[("host", host)],
+            START + 10 * SECOND,
+            &[("v", integer(4 - value))],
+        );
     }
     // Weeks apart: several partitions, and a field whose type changes between them.
     for week in 0..5 {
         let time = START - week * 7 * DAY;
-        add("weekly", &[("w", "x")], time, &[("n", integer(week)), ("m", float(0.5))]);
+        add(
+            "weekly",
+            &[("w", "x")],
+            time,
+            &[("n", integer(week)), ("m", float(0.5))],
+        );
         let mixed = match week {
             0 | 1 => integer(10 + week),
             2 | 3 => float(week as f64 + 0.5),
@@ -105,7 +163,12 @@ pub fn points() -> Vec<Point> {
     }
     // Two days by the hour, over the change of the clocks.
     for hour in 0..48 {
-        add("hourly", &[("z", "e")], START + hour * HOUR, &[("v", integer(hour))]);
+        add(
+            "hourly",
+            &[("z", "e")],
+            START + hour * HOUR,
+            &[("v", integer(hour))],
+        );
     }
     points
 }
@@ -129,6 +192,11 @@ pub fn other_policy() -> Vec<Point> {
 }
 
 /// Points as line protocol.
+#[allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "only the differential test writes to a real influxd"
+)]
 pub fn lines(points: &[Point]) -> String {
     let escape = |text: &str, special: &[char]| {
         let mut out = String::new();
@@ -145,7 +213,13 @@ pub fn lines(points: &[Point]) -> String {
         out.push_str(&escape(point.measurement, &[',', ' ']));
         for (key, value) in &point.tags {
             let special = [',', ' ', '='];
-            write!(out, ",{}={}", escape(key, &special), escape(value, &special)).unwrap();
+            write!(
+                out,
+                ",{}={}",
+                escape(key, &special),
+                escape(value, &special)
+            )
+            .unwrap();
         }
         for (index, (key, value)) in point.fields.iter().enumerate() {
             out.push(if index == 0 { ' ' } else { ',' });
@@ -194,10 +268,20 @@ pub fn engine() -> Engine {
         let mut batch = Batch::default();
         for point in &points {
             let tags = TagSet::from_pairs(point.tags.iter().copied()).unwrap();
-            batch.add(point.measurement, &tags, Timestamp(point.time), point.fields.iter().cloned());
+            batch.add(
+                point.measurement,
+                &tags,
+                Timestamp(point.time),
+                point.fields.iter().cloned(),
+            );
         }
         let written = engine.write("d", policy, &batch).unwrap();
-        assert_eq!(written.points_stored, points.len(), "{:?}", written.rejected);
+        assert_eq!(
+            written.points_stored,
+            points.len(),
+            "{:?}",
+            written.rejected
+        );
     }
     engine
 }

@@ -29,7 +29,11 @@ pub fn queries(seed: u64, count: usize) -> Vec<String> {
 
 fn select(random: &mut Random) -> String {
     let (measurement, numbers, tags) = match random.below(3) {
-        0 => ("cpu", &["usage", "ticks", "rare"][..], &["host", "region"][..]),
+        0 => (
+            "cpu",
+            &["usage", "ticks", "rare"][..],
+            &["host", "region"][..],
+        ),
         1 => ("net", &["rx", "tx"][..], &["host", "\"if\""][..]),
         _ => ("ties", &["v"][..], &["host"][..]),
     };
@@ -91,11 +95,13 @@ fn select(random: &mut Random) -> String {
     if random.is(20) && !is_raw {
         query.push_str(" ORDER BY time DESC");
     }
-    if random.is(25) {
+    // influxd cuts raw rows after OFFSET where there is no LIMIT, and what a limit cuts off of rows
+    // of one time is not defined.
+    if random.is(25) && !is_raw {
         query.push_str(&format!(" LIMIT {}", 1 + random.below(5)));
-    }
-    if random.is(10) {
-        query.push_str(&format!(" OFFSET {}", random.below(4)));
+        if random.is(40) {
+            query.push_str(&format!(" OFFSET {}", random.below(4)));
+        }
     }
     query
 }
@@ -107,12 +113,16 @@ fn call(random: &mut Random, field: &str, is_windowed: bool) -> String {
         2 => format!("mean({field})"),
         3 => format!("min({field})"),
         4 => format!("max({field})"),
-        5 => format!("first({field})"),
-        6 => format!("last({field})"),
+        // Without windows, influxd's choice among points of one time is not defined.
+        5 if is_windowed => format!("first({field})"),
+        6 if is_windowed => format!("last({field})"),
         7 => format!("spread({field})"),
         8 => format!("median({field})"),
         9 => format!("stddev({field})"),
-        10 => format!("percentile({field}, {})", random.one(&["5", "50", "90", "99.5"])),
+        10 => format!(
+            "percentile({field}, {})",
+            random.one(&["5", "50", "90", "99.5"])
+        ),
         11 => format!("count(distinct({field}))"),
         _ => format!("mean({field})"),
     };

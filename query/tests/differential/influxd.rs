@@ -85,7 +85,8 @@ impl Influxd {
     pub fn query(&self, database: &str, epoch: &str, query: &str) -> String {
         let path = format!("/query?db={database}&epoch={epoch}");
         let form = format!("q={}", encode(query));
-        self.post(&path, "application/x-www-form-urlencoded", &form).1
+        self.post(&path, "application/x-www-form-urlencoded", &form)
+            .1
     }
 }
 

@@ -1,0 +1,235 @@
+//! What a statement does besides its rows: pieces, limits, stops, effects, errors.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "differential/data.rs"]
+mod data;
+
+use plimsoll_engine::catalog::CatalogChange;
+use plimsoll_engine::{Engine, Timestamp};
+use plimsoll_query::rows::Cell;
+use plimsoll_query::{Cancel, Collect, Context, Effect, Limits, Outcome};
+
+struct Setup {
+    engine: Engine,
+    database: &'static str,
+    limits: Limits,
+    cancel: Cancel,
+    chunk_size: Option<usize>,
+}
+
+impl Setup {
+    fn new() -> Self {
+        Self {
+            engine: data::engine(),
+            database: "d",
+            limits: Limits::default(),
+            cancel: Cancel::default(),
+            chunk_size: None,
+        }
+    }
+
+    fn run(&self, query: &str) -> (Result<Outcome, String>, Collect) {
+        let snapshot = self.engine.snapshot();
+        let context = Context {
+            snapshot: &snapshot,
+            database: self.database,
+            policy: "",
+            now: Timestamp(data::START + data::DAY),
+            limits: &self.limits,
+            cancel: &self.cancel,
+            chunk_size: self.chunk_size,
+        };
+        let statements = plimsoll_query::parse(query, &Default::default()).unwrap();
+        let mut sink = Collect::default();
+        let result = plimsoll_query::execute(&statements[0], &context, &mut sink);
+        (result.map_err(|error| error.to_string()), sink)
+    }
+
+    fn error(&self, query: &str) -> String {
+        self.run(query).0.expect_err("it is refused")
+    }
+
+    fn rows(&self, query: &str) -> Vec<Vec<Cell>> {
+        let (result, sink) = self.run(query);
+        assert_eq!(result, Ok(Outcome::Done), "{query}");
+        sink.series
+            .into_iter()
+            .flat_map(|rows| rows.values)
+            .collect()
+    }
+}
+
+const WINDOWED: &str = "SELECT mean(usage) FROM cpu WHERE time >= '2024-03-30T12:00:00Z' \
+                        AND time < '2024-03-30T12:10:00Z' GROUP BY time(10s)";
+
+#[test]
+fn a_series_comes_in_pieces_that_say_whether_more_follows() {
+    let mut setup = Setup::new();
+    setup.chunk_size = Some(4);
+    let (_, sink) = setup.run("SELECT value FROM plain");
+    let pieces: Vec<_> = sink
+        .series
+        .iter()
+        .map(|rows| (rows.values.len(), rows.partial))
+        .collect();
+    assert_eq!(pieces, [(4, true), (2, false)]);
+}
+
+#[test]
+fn an_answer_is_cut_at_the_row_limit_and_says_so() {
+    let mut setup = Setup::new();
+    setup.limits.rows_max = 7;
+    let (_, sink) = setup.run("SELECT value FROM plain, plain GROUP BY x");
+    assert_eq!(
+        sink.series
+            .iter()
+            .map(|rows| rows.values.len())
+            .sum::<usize>(),
+        7
+    );
+    assert!(sink.series.last().unwrap().partial);
+}
+
+#[test]
+fn too_many_windows_series_or_points_are_refused_with_the_limits_name() {
+    let mut setup = Setup::new();
+    setup.limits.select_buckets_max = 59;
+    assert_eq!(
+        setup.error(WINDOWED),
+        "max-select-buckets limit exceeded: (60/59)"
+    );
+    setup.limits = Limits {
+        select_series_max: 3,
+        ..Limits::default()
+    };
+    assert_eq!(
+        setup.error(WINDOWED),
+        "max-select-series limit exceeded: (4/3)"
+    );
+    setup.limits = Limits {
+        select_points_max: 5,
+        ..Limits::default()
+    };
+    assert_eq!(
+        setup.error("SELECT value FROM plain"),
+        "max-select-point limit exceeded: (12/5)"
+    );
+}
+
+#[test]
+fn windows_of_an_open_range_are_counted_before_they_are_made() {
+    let mut setup = Setup::new();
+    setup.limits.select_buckets_max = 1000;
+    let error =
+        setup.error("SELECT mean(n) FROM weekly WHERE time < '2024-04-05' GROUP BY time(1s)");
+    assert!(
+        error.starts_with("max-select-buckets limit exceeded: ("),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_stopped_statement_says_why() {
+    let setup = Setup::new();
+    setup.cancel.stop("query interrupted");
+    setup.cancel.stop("too late");
+    assert_eq!(setup.error("SELECT usage FROM cpu"), "query interrupted");
+}
+
+#[test]
+fn unknown_places_are_named() {
+    let mut setup = Setup::new();
+    assert_eq!(setup.error("SELECT a FROM x..m"), "database not found: x");
+    assert_eq!(
+        setup.error("SELECT a FROM d.nope.m"),
+        "retention policy not found: nope"
+    );
+    setup.database = "";
+    for query in [
+        "SELECT a FROM m",
+        "SHOW TAG KEYS",
+        "SHOW RETENTION POLICIES",
+    ] {
+        assert_eq!(setup.error(query), "database name required", "{query}");
+    }
+}
+
+#[test]
+fn changes_of_the_catalog_are_effects() {
+    let setup = Setup::new();
+    let (result, _) = setup.run("DROP DATABASE d");
+    let expected = CatalogChange::DropDatabase {
+        name: "d".to_owned(),
+    };
+    assert_eq!(result, Ok(Outcome::Effect(Effect::Catalog(expected))));
+    let (result, _) = setup.run("CREATE DATABASE k8s WITH DURATION 30d NAME \"default\"");
+    let Ok(Outcome::Effect(Effect::Catalog(change))) = result else {
+        panic!("an effect was expected")
+    };
+    setup.engine.change(&change).unwrap();
+    let rows = setup.rows("SHOW RETENTION POLICIES ON k8s");
+    let text = |text: &str| Cell::String(text.into());
+    assert_eq!(
+        rows,
+        [[
+            text("default"),
+            text("720h0m0s"),
+            text("24h0m0s"),
+            Cell::Integer(1),
+            Cell::Boolean(true),
+            text("0s"),
+            text("0s"),
+        ]]
+    );
+}
+
+#[test]
+fn what_comes_later_is_named() {
+    let setup = Setup::new();
+    assert_eq!(
+        setup.error("DELETE FROM cpu"),
+        "DELETE is not supported yet"
+    );
+    assert_eq!(
+        setup.error("SELECT usage INTO x FROM cpu"),
+        "SELECT INTO is not supported yet"
+    );
+}
+
+#[test]
+fn show_honours_the_time_range_exactly() {
+    let setup = Setup::new();
+    let range = "time > '2024-03-30T12:00:00Z' AND time < '2024-03-30T12:00:05Z'";
+    let values = setup.rows(&format!(
+        "SHOW TAG VALUES FROM cpu WITH KEY = host WHERE {range}"
+    ));
+    assert_eq!(
+        values,
+        [[Cell::String("host".into()), Cell::String("d".into())]]
+    );
+    let series = setup.rows(&format!("SHOW SERIES FROM net WHERE {range}"));
+    let keys: Vec<Vec<Cell>> = ["net,host=b,if=eth0", "net,host=c,if=eth0"]
+        .map(|key| vec![Cell::String(key.into())])
+        .to_vec();
+    assert_eq!(series, keys);
+    let measurements = setup.rows(&format!("SHOW MEASUREMENTS WHERE {range}"));
+    let names: Vec<String> = measurements
+        .iter()
+        .map(|row| format!("{:?}", row[0]))
+        .collect();
+    assert!(names.iter().any(|name| name.contains("net")));
+    assert!(!names.iter().any(|name| name.contains("ties")), "{names:?}");
+}
+
+#[test]
+fn a_query_of_pods_sums_their_rates() {
+    let setup = Setup::new();
+    let rows = setup.rows(
+        "SELECT sum(r) FROM (SELECT non_negative_derivative(max(rx), 1s) AS r FROM net \
+         GROUP BY time(1m), host) WHERE time >= '2024-03-30T12:01:00Z' \
+         AND time < '2024-03-30T12:04:00Z' GROUP BY time(1m)",
+    );
+    // Three hosts, 100 more every 10 s each; the two that skip a scrape are made up for later.
+    assert_eq!(rows.len(), 3);
+    assert!(matches!(rows[2][1], Cell::Float(rate) if (25.0..35.0).contains(&rate)));
+}
