@@ -121,15 +121,7 @@ impl<'a> Emitter<'a> {
         let values = table.times.into_iter().map(|time| {
             let mut row = Vec::with_capacity(1 + cells.len());
             row.push(Cell::Time(time));
-<<<<<<< HEAD
-            row.extend(
-                cells
-                    .iter_mut()
-                    .map(|cells| cells.next().unwrap_or(Cell::Null)),
-            );
-=======
             row.extend(cells.iter_mut().map(|cells| answer(cells.next())));
->>>>>>> qexec
             row
         });
         let values = values.collect();

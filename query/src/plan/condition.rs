@@ -215,25 +215,11 @@ impl Compiler<'_> {
             (Operator::Equal | Operator::NotEqual, Expr::Reference(other))
                 if self.is_tag(other) =>
             {
-<<<<<<< HEAD
-                // InfluxDB compares which series have the two tags, not their values.
-                let has = |key: &str| TagPredicate::Tag {
-                    key: key.into(),
-                    test: ValueTest::Custom(Arc::new(|value: &str| !value.is_empty())),
-                };
-                let other = has(&other.name);
-                let other = match op {
-                    Operator::Equal => other,
-                    _ => TagPredicate::Not(Box::new(other)),
-                };
-                return Ok(Some(self.of_name(&key, has(&key).and(other))));
-=======
                 return Ok(Some(Condition::SameTags(
                     key,
                     other.name.as_str().into(),
                     op,
                 )));
->>>>>>> qexec
             }
             _ => return Ok(None),
         };

@@ -387,12 +387,6 @@ const TIES: &str = "rows of one time keep the order of series here, that of a he
 const NO_TYPE_NAMES: &str = "an error names no internal type";
 
 /// Queries that answer otherwise than influxd 1.6.7, each with the reason.
-<<<<<<< HEAD
-pub const DEVIATIONS: &[(&str, &str)] = &[(
-    "SHOW RETENTION POLICIES ON d",
-    "the newest line has futureWriteLimit and pastWriteLimit",
-)];
-=======
 pub const DEVIATIONS: &[(&str, &str)] = &[
     (
         "SHOW RETENTION POLICIES ON d",
@@ -435,4 +429,3 @@ pub const DEVIATIONS: &[(&str, &str)] = &[
     ("SELECT max(state) FROM cpu", NO_TYPE_NAMES),
     ("SELECT usage FROM cpu WHERE time > 'abc'", NO_TYPE_NAMES),
 ];
->>>>>>> qexec
