@@ -1,10 +1,5 @@
 //! What was acknowledged is there: after kill -9, after restarts, behind a torn log.
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::allow_attributes,
-    reason = "a test stops where it fails, and says what it skips"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
 

@@ -3,12 +3,10 @@
 //! The server is filled with the data that the recording was made over, moved to the present.
 //! Compared are status, names, columns, tags, numbers of rows, which values are null, and the
 //! values that the recording holds.
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::cast_precision_loss,
-    clippy::print_stdout,
-    clippy::allow_attributes,
-    reason = "a test stops where it fails, and says what it skips"
+    reason = "helpers of tests; the figures are small"
 )]
 
 mod support;

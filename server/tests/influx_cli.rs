@@ -1,10 +1,5 @@
 //! The `influx` command line of 1.6.7 connects, uses the database and selects.
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::allow_attributes,
-    reason = "a test stops where it fails, and says what it skips"
-)]
+#![expect(clippy::print_stdout, reason = "it says what it skips")]
 
 mod support;
 

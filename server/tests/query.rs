@@ -244,6 +244,18 @@ fn csv_is_given_to_who_accepts_it() {
         answer.text(),
         format!("name,tags,time,v\nm,host=a,{second}000000000,0\n")
     );
+    let wrong = server
+        .client
+        .send("GET", "/query?q=SELEC", &[("Accept", "text/csv")], b"");
+    assert_eq!(
+        (wrong.status, wrong.header("content-type")),
+        (400, "text/csv")
+    );
+    assert!(
+        wrong.text().starts_with("error\n\"error parsing query: "),
+        "{}",
+        wrong.text()
+    );
 }
 
 #[test]

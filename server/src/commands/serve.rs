@@ -21,6 +21,8 @@ use crate::http::{self, Listener};
 use crate::logging;
 use crate::workers::Workers;
 
+/// The tree of a query may be deep, and is walked by recursion.
+const THREAD_STACK_BYTES: usize = 8 << 20;
 /// How long tasks and threads may take to end after the last request.
 const END: Duration = Duration::from_secs(5);
 
@@ -38,6 +40,7 @@ pub fn run(config: Config, warnings: &[String]) -> Result<(), Failure> {
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .thread_name("http")
+        .thread_stack_size(THREAD_STACK_BYTES)
         .max_blocking_threads(Workers::threads_max(config.query.concurrent_max))
         .build()
         .map_err(|error| Failure::new(Code::Failed, format!("cannot start threads: {error}")))?;

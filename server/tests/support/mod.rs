@@ -1,10 +1,10 @@
 //! What the server's tests share: the real binary on a free port, and a plain HTTP client.
 #![allow(
     dead_code,
-    clippy::unwrap_used,
-    clippy::print_stdout,
     clippy::allow_attributes,
-    reason = "each test file uses some of it; a test stops where it fails, and says what it skips"
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "part of tests: each test file uses some of it, none all"
 )]
 
 pub mod http;
