@@ -2,11 +2,7 @@
 
 use super::print;
 use crate::collect;
-<<<<<<< HEAD
-use crate::config::{Config, probe_data, probe_listen, read_secrets};
-=======
 use crate::config::{Config, probe_data, probe_files, probe_listen};
->>>>>>> server
 use crate::exit::Failure;
 
 /// Looks at everything that the configuration names.
@@ -18,13 +14,8 @@ pub fn run(config: &Config, warnings: &[String]) -> Result<(), Failure> {
         eprintln!("plimsoll: warning: {warning}");
     }
     let found = [
-<<<<<<< HEAD
-        read_secrets(&config.sources).map(drop),
-        collect::check(&config.sources),
-=======
         collect::check(&config.sources),
         probe_files(&config.sources),
->>>>>>> server
         probe_data(config),
         probe_listen(config.listen),
     ];

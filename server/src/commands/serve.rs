@@ -15,19 +15,14 @@ use super::print;
 use crate::app::{App, DATABASE};
 use crate::clock::SystemClock;
 use crate::collect::{self, Collecting};
-<<<<<<< HEAD
-use crate::config::{Config, read_secrets};
-=======
 use crate::config::{Config, probe_files};
->>>>>>> server
 use crate::exit::{Code, Failure};
 use crate::http::{self, Listener};
 use crate::logging;
 use crate::workers::Workers;
 
-/// A query's tree may be as deep as `OPERATORS_MAX`, and is walked by recursion.
+/// The tree of a query may be deep, and is walked by recursion.
 const THREAD_STACK_BYTES: usize = 8 << 20;
-
 /// How long tasks and threads may take to end after the last request.
 const END: Duration = Duration::from_secs(5);
 
@@ -40,13 +35,8 @@ pub fn run(config: Config, warnings: &[String]) -> Result<(), Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-<<<<<<< HEAD
-    read_secrets(&config.sources)?;
-    collect::check(&config.sources)?;
-=======
     collect::check(&config.sources)?;
     probe_files(&config.sources)?;
->>>>>>> server
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .thread_name("http")
@@ -76,7 +66,6 @@ async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<()
     };
     let collecting = Collecting::start(app, &config.sources)?;
     let (maintenance, broken) = Maintenance::start(Arc::clone(app), config.engine.durability);
-    let collecting = Collecting::start(app, &config.sources)?;
     print(&greeting(config, &listener));
     tracing::info!(address = %listener.address, "started");
     let mut ended = Ok(());

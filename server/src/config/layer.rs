@@ -167,6 +167,16 @@ mod tests {
     }
 
     #[test]
+    fn every_key_stands_in_the_operators_document() {
+        let document = include_str!("../../../docs/operations.md");
+        for (key, _) in Layer::KEYS {
+            let stands =
+                document.contains(&format!("`{key}`")) || document.contains(&format!("`{key} = "));
+            assert!(stands, "{key}");
+        }
+    }
+
+    #[test]
     fn an_address_may_leave_out_its_host() {
         for (text, expected) in [
             (":8086", "0.0.0.0:8086"),

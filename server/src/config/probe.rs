@@ -132,8 +132,7 @@ pub(super) fn hostname() -> String {
 /// Memory that this process may use: the machine's, or its cgroup's limit where that is less.
 pub(super) fn memory_limit_bytes() -> u64 {
     let machine = rustix::system::sysinfo();
-    let machine_bytes =
-        u64::try_from(machine.totalram).unwrap_or(u64::MAX) * u64::from(machine.mem_unit);
+    let machine_bytes = machine.totalram.saturating_mul(machine.mem_unit.into());
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let own = own
         .lines()
