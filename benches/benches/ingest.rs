@@ -9,11 +9,19 @@ use plimsoll_ingest::line::{Precision, parse};
 
 fn line_protocol(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("line protocol");
-    for (name, layout) in [("heapster", Layout::Heapster), ("telegraf", Layout::Telegraf)] {
-        let body = Fleet::new(Shape { nodes: 5, ..Shape::default() }).scrape_lines(layout);
+    for (name, layout) in [
+        ("heapster", Layout::Heapster),
+        ("telegraf", Layout::Telegraf),
+    ] {
+        let body = Fleet::new(Shape {
+            nodes: 5,
+            ..Shape::default()
+        })
+        .scrape_lines(layout);
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function(name, |bencher| {
-            bencher.iter(|| black_box(parse(body.as_bytes(), Precision::Nanoseconds, Timestamp(0))));
+            bencher
+                .iter(|| black_box(parse(body.as_bytes(), Precision::Nanoseconds, Timestamp(0))));
         });
     }
     group.finish();

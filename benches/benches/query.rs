@@ -41,12 +41,18 @@ fn run(store: &Store, text: &str, now: Timestamp) -> usize {
 
 fn group_by(criterion: &mut Criterion) {
     let store = Store::new(Durability::None);
-    let mut fleet = Fleet::new(Shape { nodes: 5, ..Shape::default() });
+    let mut fleet = Fleet::new(Shape {
+        nodes: 5,
+        ..Shape::default()
+    });
     let mut values = 0;
     for _ in 0..360 {
         let batch = fleet.scrape(Layout::Heapster);
         values += batch.values_count() / METRICS_PER_CONTAINER;
-        store.engine.write(DATABASE, "", &batch).expect("acknowledged");
+        store
+            .engine
+            .write(DATABASE, "", &batch)
+            .expect("acknowledged");
     }
     store.engine.flush().expect("flushes");
     let mut group = criterion.benchmark_group("query");

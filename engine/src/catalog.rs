@@ -381,8 +381,11 @@ fn is_as_asked(there: &Policy, spec: &PolicySpec) -> bool {
         None | Some(0) => there.retention.default_shard_duration_ns(),
         Some(asked) => asked.max(HOUR_NS),
     };
-    spec.retention.is_none_or(|ns| ns == there.retention.as_ns())
-        && spec.replication.is_none_or(|count| count == there.replication)
+    spec.retention
+        .is_none_or(|ns| ns == there.retention.as_ns())
+        && spec
+            .replication
+            .is_none_or(|count| count == there.replication)
         && shard_duration_ns == there.shard_duration_ns
 }
 

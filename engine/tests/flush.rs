@@ -7,6 +7,8 @@ use plimsoll_engine::predicate::TagPredicate;
 use plimsoll_engine::{FieldType, FieldValue, TimeRange, Timestamp};
 use support::*;
 
+type Answer = Vec<(String, Vec<(i64, i64)>)>;
+
 #[test]
 fn answers_are_the_same_before_and_after_a_flush_and_after_restarts() {
     let (engine, storage) = fresh();
@@ -47,10 +49,7 @@ fn answers_are_the_same_before_and_after_a_flush_and_after_restarts() {
     }
 }
 
-fn engine_reopened(
-    storage: &std::sync::Arc<plimsoll_wal::storage::Memory>,
-    before: &[Vec<(String, Vec<(i64, i64)>)>; 2],
-) {
+fn engine_reopened(storage: &std::sync::Arc<plimsoll_wal::storage::Memory>, before: &[Answer; 2]) {
     let (engine, report) = open(storage);
     assert_eq!(report.rows_replayed, 0, "the flush covered the whole log");
     assert!([integers(&engine, "cpu"), integers(&engine, "memory")] == *before);

@@ -7,7 +7,7 @@
 //! | system containers, pods' uptime and processes | |
 //!
 //! Where `/metrics/cadvisor` is all there is (before 1.16 in the data we know), it gives network
-//! and file systems too: that is [`cadvisor::Source::Kubelet`](crate::cadvisor::Source::Kubelet).
+//! and file systems too: that is [`cadvisor::Source::Kubelet`].
 
 pub mod pods;
 pub mod summary;

@@ -11,7 +11,7 @@ pub(crate) fn rounded(value: f64) -> Option<i64> {
         clippy::cast_possible_truncation,
         reason = "a whole number between -2^63 and 2^63"
     )]
-    (value >= -END && value < END).then_some(value as i64)
+    (-END..END).contains(&value).then_some(value as i64)
 }
 
 #[cfg(test)]

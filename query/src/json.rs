@@ -79,7 +79,7 @@ pub fn write_series(rows: &Rows, epoch: Epoch, out: &mut Vec<u8>) {
         out.extend_from_slice(b"},");
     }
     out.extend_from_slice(b"\"columns\":[");
-    separated(&*rows.columns, out, |column, out| write_string(column, out));
+    separated(&rows.columns, out, |column, out| write_string(column, out));
     out.push(b']');
     if !rows.values.is_empty() {
         out.extend_from_slice(b",\"values\":[");

@@ -1,4 +1,5 @@
 //! What a statement does besides its rows: pieces, limits, stops, effects, errors.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "differential/data.rs"]
 mod data;

@@ -17,7 +17,7 @@ pub use environment::{Environment, read_environment};
 pub use file::read_file;
 pub use layer::{Io, Kind, Layer, Listen};
 pub(crate) use probe::listen_failure;
-pub use probe::{Secrets, probe_data, probe_listen, read_secrets};
+pub use probe::{probe_data, probe_files, probe_listen};
 pub use value::{
     Bytes, DurabilitySetting, Duration, LogLevel, Parsed, Profile, RetentionSetting, SourceUrl,
 };

@@ -1,7 +1,7 @@
 //! Plimsoll's server: command line, configuration, HTTP, schedules.
 //!
 //! Owns the sockets, the wall clock and the environment, and puts engine, query and ingest
-//! together in [`app`]. Nothing below this crate knows of any of these.
+//! together in `app.rs`. Nothing below this crate knows of any of these.
 
 mod app;
 pub mod cli;

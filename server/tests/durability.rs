@@ -1,4 +1,5 @@
 //! What was acknowledged is there: after kill -9, after restarts, behind a torn log.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
 

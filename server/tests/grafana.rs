@@ -3,6 +3,11 @@
 //! The server is filled with the data that the recording was made over, moved to the present.
 //! Compared are status, names, columns, tags, numbers of rows, which values are null, and the
 //! values that the recording holds.
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "helpers of tests; the figures are small"
+)]
 
 mod support;
 

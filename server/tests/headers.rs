@@ -1,4 +1,10 @@
 //! Headers, `/ping`, `/health` and paths that are not there.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::allow_attributes,
+    reason = "a test stops where it fails, and says what it skips"
+)]
 
 mod support;
 

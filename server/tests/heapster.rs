@@ -1,4 +1,10 @@
 //! Heapster's sequence against a fresh server: ping, create, write into policy `default`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::allow_attributes,
+    reason = "a test stops where it fails, and says what it skips"
+)]
 
 mod support;
 

@@ -1,4 +1,10 @@
 //! `/query`: how requests are read and answers are framed, byte by byte.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::allow_attributes,
+    reason = "a test stops where it fails, and says what it skips"
+)]
 
 mod support;
 
@@ -237,6 +243,18 @@ fn csv_is_given_to_who_accepts_it() {
     assert_eq!(
         answer.text(),
         format!("name,tags,time,v\nm,host=a,{second}000000000,0\n")
+    );
+    let wrong = server
+        .client
+        .send("GET", "/query?q=SELEC", &[("Accept", "text/csv")], b"");
+    assert_eq!(
+        (wrong.status, wrong.header("content-type")),
+        (400, "text/csv")
+    );
+    assert!(
+        wrong.text().starts_with("error\n\"error parsing query: "),
+        "{}",
+        wrong.text()
     );
 }
 

@@ -1,4 +1,10 @@
 //! Start and stop: what is printed, what answers, how it ends.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::allow_attributes,
+    reason = "a test stops where it fails, and says what it skips"
+)]
 
 mod support;
 

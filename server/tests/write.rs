@@ -1,4 +1,10 @@
 //! `/write`: precisions, packed bodies, partial writes and refusals, in InfluxDB's words.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::allow_attributes,
+    reason = "a test stops where it fails, and says what it skips"
+)]
 
 mod support;
 
@@ -9,8 +15,8 @@ use support::{Server, directory, now_ns};
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    packer.write_all(bytes).unwrap();
-    packer.finish().unwrap()
+    packer.write_all(bytes).expect("memory takes all");
+    packer.finish().expect("memory takes all")
 }
 
 #[test]

@@ -177,10 +177,9 @@ impl<'a> Gathering<'a> {
             self.not_numbers += 1;
             return;
         }
-        let root = Cow::Borrowed("/");
         let id = match find(sample, "id") {
-            Some(id) => id,
-            None if metric == Use::MachineMemory => &root,
+            Some(id) => id.clone(),
+            None if metric == Use::MachineMemory => Cow::Borrowed("/"),
             None => {
                 self.without_id += 1;
                 return;
@@ -205,7 +204,7 @@ impl<'a> Gathering<'a> {
             },
             Use::FileSystem(series) => match find(sample, "device") {
                 Some(device) if !is_pseudo(device) => {
-                    row.device_sum(device, series, sample);
+                    row.device_sum(device.clone(), series, sample);
                 }
                 _ => {
                     row.samples -= 1;
@@ -213,7 +212,7 @@ impl<'a> Gathering<'a> {
                 }
             },
             Use::Device(series) => match find(sample, "device") {
-                Some(device) => row.device_sum(device, series, sample),
+                Some(device) => row.device_sum(device.clone(), series, sample),
                 None => row.sum(series, sample.value, sample.timestamp_ms),
             },
             Use::Start => row.spec.start_seconds = Some(sample.value),
@@ -227,25 +226,25 @@ impl<'a> Gathering<'a> {
     }
 
     /// The number of the sample's row, which is made where there is none yet.
-    fn row(&mut self, id: &Cow<'a, str>, sample: &Sample<'_, 'a>, of_machine: bool) -> usize {
+    fn row(&mut self, id: Cow<'a, str>, sample: &Sample<'_, 'a>, of_machine: bool) -> usize {
         if let Some(row) = self.rows.get(self.next)
-            && row.id == *id
+            && row.id == id
         {
             return self.next;
         }
         // Processors, interfaces and devices of one row stand together.
         if let Some(before) = self.next.checked_sub(1)
-            && self.rows[before].id == *id
+            && self.rows[before].id == id
         {
             return before;
         }
-        if let Some(index) = self.by_id.get(id) {
+        if let Some(index) = self.by_id.get(&id) {
             return *index;
         }
         let identity = if of_machine {
             Identity::Machine
         } else {
-            identity::of(id, sample, self.options.source)
+            identity::of(&id, sample, self.options.source)
         };
         let more = self
             .options
@@ -264,7 +263,7 @@ impl<'a> Gathering<'a> {
             time_ms: None,
             samples: 0,
         });
-        self.by_id.insert(id.clone(), index);
+        self.by_id.insert(id, index);
         index
     }
 }
@@ -282,12 +281,12 @@ impl<'a> Row<'a> {
         }
     }
 
-    fn device_sum(&mut self, device: &Cow<'a, str>, series: Series, sample: &Sample<'_, 'a>) {
-        let same = |(name, sum): &&mut (Cow<'a, str>, Sum)| sum.series == series && name == device;
+    fn device_sum(&mut self, device: Cow<'a, str>, series: Series, sample: &Sample<'_, 'a>) {
+        let same = |(name, sum): &&mut (Cow<'a, str>, Sum)| sum.series == series && *name == device;
         match self.devices.iter_mut().rfind(same) {
             Some((_, sum)) => sum.add(sample.value),
             None => self.devices.push((
-                device.clone(),
+                device,
                 Sum {
                     series,
                     value: sample.value,

@@ -134,7 +134,11 @@ pub(super) fn careful<'a>(
     let mut key_bytes_max = 0;
     let mut rest = &line[start..end];
     while !rest.is_empty() {
-        let (key, value, behind) = scan::split_field(rest)?;
+        let scan::Split {
+            key,
+            value,
+            rest: behind,
+        } = scan::split_field(rest)?;
         rest = behind;
         key_bytes_max = key_bytes_max.max(key.len());
         let value = if value.first() == Some(&b'"') {

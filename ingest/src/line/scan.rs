@@ -129,8 +129,15 @@ fn boolean(line: &[u8], start: usize) -> Result<usize, Reason> {
     }
 }
 
-/// Splits the first field off `fields`, which [`fields()`] has passed: key, value, the rest.
-pub(super) fn split_field(fields: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Reason> {
+/// One field, and what stands behind its comma.
+pub(super) struct Split<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) value: &'a [u8],
+    pub(super) rest: &'a [u8],
+}
+
+/// Splits the first field off `fields`, which [`fields()`] has passed.
+pub(super) fn split_field(fields: &[u8]) -> Result<Split<'_>, Reason> {
     let equals = (0..fields.len())
         .find(|at| fields[*at] == b'=' && (*at == 0 || fields[at - 1] != b'\\'))
         .filter(|equals| equals + 1 < fields.len())
@@ -150,6 +157,9 @@ pub(super) fn split_field(fields: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Reason
         at += 1;
     }
     let at = at.min(fields.len());
-    let rest = fields.get(at + 1..).unwrap_or_default();
-    Ok((&fields[..equals], &fields[start..at], rest))
+    Ok(Split {
+        key: &fields[..equals],
+        value: &fields[start..at],
+        rest: fields.get(at + 1..).unwrap_or_default(),
+    })
 }

@@ -30,17 +30,21 @@ pub(super) struct Puller {
 }
 
 enum Kind {
-    Cadvisor {
-        client: Client,
-        url: Url,
-        place: Place,
-    },
+    Cadvisor(Box<Cadvisor>),
     Kubelet(Box<Kubelet>),
-    /// The collector is away while it works.
-    Cgroups {
-        paths: Paths,
-        collector: Option<Collector>,
-    },
+    Cgroups(Box<Cgroups>),
+}
+
+struct Cgroups {
+    paths: Paths,
+    /// Away while it works.
+    collector: Option<Collector>,
+}
+
+struct Cadvisor {
+    client: Client,
+    url: Url,
+    place: Place,
 }
 
 struct Kubelet {
@@ -64,10 +68,10 @@ impl Puller {
         let (shown, kind) = match &target {
             Target::Cgroups { paths } => (
                 "cgroups".to_owned(),
-                Kind::Cgroups {
+                Kind::Cgroups(Box::new(Cgroups {
                     paths: paths.clone(),
                     collector: None,
-                },
+                })),
             ),
             Target::Kubelet { url, .. } => {
                 let base = target::kubelet(url)?;
@@ -84,7 +88,8 @@ impl Puller {
                     hostname: host,
                 };
                 let client = Client::new(&target, &url, &options)?;
-                (shown(&url), Kind::Cadvisor { client, url, place })
+                let cadvisor = Cadvisor { client, url, place };
+                (shown(&cadvisor.url), Kind::Cadvisor(Box::new(cadvisor)))
             }
         };
         let tags = TagSet::from_pairs([
@@ -111,12 +116,10 @@ impl Puller {
         };
         let options = &self.options;
         let rejected = match &mut self.kind {
-            Kind::Cadvisor { client, url, place } => {
-                pull_cadvisor(client, url, place, options, now, &mut scraped).await
-            }
+            Kind::Cadvisor(cadvisor) => pull_cadvisor(cadvisor, options, now, &mut scraped).await,
             Kind::Kubelet(kubelet) => kubelet.pull(options, now, &mut scraped).await,
-            Kind::Cgroups { paths, collector } => {
-                pull_cgroups(paths, collector, options, now, &mut scraped).await;
+            Kind::Cgroups(cgroups) => {
+                pull_cgroups(cgroups, options, now, &mut scraped).await;
                 0
             }
         };
@@ -140,13 +143,12 @@ impl Puller {
 }
 
 async fn pull_cadvisor(
-    client: &Client,
-    url: &Url,
-    place: &Place,
+    cadvisor: &Cadvisor,
     options: &Options,
     now: Timestamp,
     scraped: &mut Scraped,
 ) -> usize {
+    let Cadvisor { client, url, place } = cadvisor;
     let body = match client.get(url, Page::Metrics).await {
         Ok(body) => body,
         Err(error) => {
@@ -182,12 +184,12 @@ async fn pull_cadvisor(
 }
 
 async fn pull_cgroups(
-    paths: &Paths,
-    collector: &mut Option<Collector>,
+    cgroups: &mut Cgroups,
     options: &Options,
     now: Timestamp,
     scraped: &mut Scraped,
 ) {
+    let Cgroups { paths, collector } = cgroups;
     let mut working = collector
         .take()
         .unwrap_or_else(|| Collector::new(paths.clone(), &options.hostname, &options.cluster_name));

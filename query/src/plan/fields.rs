@@ -380,15 +380,11 @@ impl Symbols {
                     self.collect(argument)?;
                 }
             }
-            Expr::Call(call) => {
-                if !self.calls.iter().any(|(known, _)| known == call) {
-                    self.calls.push((call.clone(), Call::read(call)?));
-                }
+            Expr::Call(call) if !self.calls.iter().any(|(known, _)| known == call) => {
+                self.calls.push((call.clone(), Call::read(call)?));
             }
-            Expr::Reference(reference) => {
-                if !self.references.contains(reference) {
-                    self.references.push(reference.clone());
-                }
+            Expr::Reference(reference) if !self.references.contains(reference) => {
+                self.references.push(reference.clone());
             }
             Expr::Binary { left, right, .. } => {
                 self.collect(left)?;

@@ -1,7 +1,8 @@
 //! `plimsoll check-config`: finds what `serve` would refuse.
 
 use super::print;
-use crate::config::{Config, probe_data, probe_listen, read_secrets};
+use crate::collect;
+use crate::config::{Config, probe_data, probe_files, probe_listen};
 use crate::exit::Failure;
 
 /// Looks at everything that the configuration names.
@@ -13,7 +14,8 @@ pub fn run(config: &Config, warnings: &[String]) -> Result<(), Failure> {
         eprintln!("plimsoll: warning: {warning}");
     }
     let found = [
-        read_secrets(&config.sources).map(drop),
+        collect::check(&config.sources),
+        probe_files(&config.sources),
         probe_data(config),
         probe_listen(config.listen),
     ];

@@ -13,6 +13,15 @@ use url::Position;
 use crate::config::SourceUrl;
 use crate::exit::{Code, Failure};
 
+/// Reads the address of a server. clap does not, for it would print the password of a wrong one.
+///
+/// # Errors
+/// A line that says what is wrong with it.
+pub(super) fn server(text: &str) -> Result<SourceUrl, Failure> {
+    let read = text.parse::<SourceUrl>();
+    read.map_err(|error| Failure::new(Code::Configuration, format!("--url: {error}")))
+}
+
 /// Asks the server at `url` and waits for all of its answer.
 ///
 /// # Errors

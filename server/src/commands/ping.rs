@@ -3,8 +3,8 @@
 use clap::Args;
 use hyper::Method;
 
-use super::client::ask;
-use crate::config::{Duration, Parsed, SourceUrl};
+use super::client::{ask, server};
+use crate::config::{Duration, Parsed};
 use crate::exit::{Code, Failure};
 
 /// Options of `ping`.
@@ -12,7 +12,7 @@ use crate::exit::{Code, Failure};
 pub struct PingArgs {
     /// The server to ask
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8086")]
-    url: Parsed<SourceUrl>,
+    url: String,
     /// How long to wait for the answer
     #[arg(long, value_name = "DURATION", default_value = "5s")]
     timeout: Parsed<Duration>,
@@ -23,7 +23,7 @@ pub struct PingArgs {
 /// # Errors
 /// No answer, or another one than success.
 pub fn run(args: &PingArgs) -> Result<(), Failure> {
-    let url = &args.url.0;
+    let url = &server(&args.url)?;
     let (status, _) = ask(url, Method::GET, "/ping", None, args.timeout.0.0)?;
     if status.is_success() {
         Ok(())

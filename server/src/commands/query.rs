@@ -5,10 +5,10 @@ use form_urlencoded::Serializer;
 use hyper::Method;
 use serde_json::Value;
 
-use super::client::ask;
+use super::client::{ask, server};
 use super::print;
 use crate::app::DATABASE;
-use crate::config::{Duration, Parsed, SourceUrl};
+use crate::config::{Duration, Parsed};
 use crate::exit::{Code, Failure};
 
 /// Options of `query`.
@@ -18,7 +18,7 @@ pub struct QueryArgs {
     query: String,
     /// The server to ask
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8086")]
-    url: Parsed<SourceUrl>,
+    url: String,
     /// The database
     #[arg(long, value_name = "NAME", default_value = DATABASE)]
     database: String,
@@ -45,7 +45,7 @@ pub fn run(args: &QueryArgs) -> Result<(), Failure> {
         .append_pair("q", &args.query)
         .append_pair("db", &args.database)
         .finish();
-    let url = &args.url.0;
+    let url = &server(&args.url)?;
     let (status, body) = ask(url, Method::POST, "/query", Some(form), args.timeout.0.0)?;
     let failed = |text: &str| Failure::new(Code::Failed, text.to_owned());
     let answer: Value = serde_json::from_slice(&body)

@@ -14,12 +14,15 @@ use self::maintenance::Maintenance;
 use super::print;
 use crate::app::{App, DATABASE};
 use crate::clock::SystemClock;
-use crate::config::{Config, read_secrets};
+use crate::collect::{self, Collecting};
+use crate::config::{Config, probe_files};
 use crate::exit::{Code, Failure};
 use crate::http::{self, Listener};
 use crate::logging;
 use crate::workers::Workers;
 
+/// The tree of a query may be deep, and is walked by recursion.
+const THREAD_STACK_BYTES: usize = 8 << 20;
 /// How long tasks and threads may take to end after the last request.
 const END: Duration = Duration::from_secs(5);
 
@@ -32,10 +35,12 @@ pub fn run(config: Config, warnings: &[String]) -> Result<(), Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let secrets = read_secrets(&config.sources)?;
+    collect::check(&config.sources)?;
+    probe_files(&config.sources)?;
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .thread_name("http")
+        .thread_stack_size(THREAD_STACK_BYTES)
         .max_blocking_threads(Workers::threads_max(config.query.concurrent_max))
         .build()
         .map_err(|error| Failure::new(Code::Failed, format!("cannot start threads: {error}")))?;
@@ -59,6 +64,7 @@ async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<()
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         return Err(Failure::new(Code::Failed, "cannot take signals"));
     };
+    let collecting = Collecting::start(app, &config.sources)?;
     let (maintenance, broken) = Maintenance::start(Arc::clone(app), config.engine.durability);
     print(&greeting(config, &listener));
     tracing::info!(address = %listener.address, "started");
@@ -74,6 +80,7 @@ async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<()
         }
     };
     http::serve(listener, http::router(Arc::clone(app)), stop).await;
+    collecting.stop().await;
     maintenance.stop();
     ended
 }
@@ -129,7 +136,7 @@ fn greeting(config: &Config, listener: &Listener) -> String {
          Data:       {directory}, kept {retention} in {DATABASE}, durability {durability}\n\
          Grafana:    data source InfluxDB, query language InfluxQL, URL {reachable}, database {DATABASE}\n\
          Next:       plimsoll query 'SHOW MEASUREMENTS'{flag}",
-        collected = crate::collect::describe(&config.sources),
+        collected = collect::describe(&config.sources),
         directory = directory.display(),
         retention = config.retention_text(),
         durability = config.durability_text(),

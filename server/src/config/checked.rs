@@ -61,6 +61,8 @@ pub struct SourcesConfig {
     pub hostname: String,
     /// The tag `cluster_name`.
     pub cluster_name: String,
+    /// Labels of containers that become tags.
+    pub label_tags: Vec<String>,
 }
 
 /// How requests are served.
@@ -240,6 +242,7 @@ fn sources(layer: &Layer, errors: &mut Vec<String>) -> SourcesConfig {
             .cluster_name
             .clone()
             .unwrap_or_else(|| "default".to_owned()),
+        label_tags: layer.label_tags.clone().unwrap_or_default(),
     }
 }
 

@@ -71,6 +71,8 @@ settings! {
     hostname: Text String,
     /// The tag `cluster_name` of collected series.
     cluster_name: Text String,
+    /// Labels of containers that become tags.
+    label_tags: List Vec<String>,
     /// How long the database `k8s` keeps points.
     retention: Text Parsed<RetentionSetting>,
     /// What an acknowledged write means.
@@ -162,6 +164,16 @@ mod tests {
         let both = above.over(below);
         assert_eq!(both.hostname.as_deref(), Some("above"));
         assert_eq!(both.cluster_name.as_deref(), Some("below"));
+    }
+
+    #[test]
+    fn every_key_stands_in_the_operators_document() {
+        let document = include_str!("../../../docs/operations.md");
+        for (key, _) in Layer::KEYS {
+            let stands =
+                document.contains(&format!("`{key}`")) || document.contains(&format!("`{key} = "));
+            assert!(stands, "{key}");
+        }
     }
 
     #[test]

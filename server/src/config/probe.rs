@@ -8,24 +8,12 @@ use std::path::Path;
 use super::checked::{Config, SourcesConfig};
 use crate::exit::{Code, Failure};
 
-/// What the files that the configuration names hold. Never printed.
-#[derive(Default)]
-pub struct Secrets {
-    /// The certificate authority of the Kubelets, PEM.
-    pub kubelet_ca: Option<Vec<u8>>,
-}
-
-impl std::fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secrets")
-    }
-}
-
-/// Reads the files that the configuration names.
+/// Looks whether the files that the configuration names can be read and hold what they should.
+/// They are read again whenever they are needed, since tokens rotate.
 ///
 /// # Errors
 /// A line for each file that cannot be used.
-pub fn read_secrets(sources: &SourcesConfig) -> Result<Secrets, Failure> {
+pub fn probe_files(sources: &SourcesConfig) -> Result<(), Failure> {
     let mut lines = Vec::new();
     if let Some(path) = &sources.kubelet_token_file {
         match fs::read_to_string(path) {
@@ -36,10 +24,9 @@ pub fn read_secrets(sources: &SourcesConfig) -> Result<Secrets, Failure> {
             Err(error) => lines.push(unreadable("kubelet_token_file", path, &error)),
         }
     }
-    let mut kubelet_ca = None;
     if let Some(path) = &sources.kubelet_ca_file {
         match fs::read(path) {
-            Ok(bytes) if holds_a_certificate(&bytes) => kubelet_ca = Some(bytes),
+            Ok(bytes) if holds_a_certificate(&bytes) => {}
             Ok(_) => lines.push(format!(
                 "kubelet_ca_file {} holds no certificate in PEM (-----BEGIN CERTIFICATE-----)",
                 path.display()
@@ -48,11 +35,10 @@ pub fn read_secrets(sources: &SourcesConfig) -> Result<Secrets, Failure> {
         }
     }
     if lines.is_empty() {
-        Ok(Secrets { kubelet_ca })
-    } else {
-        let code = Code::File;
-        Err(Failure { code, lines })
+        return Ok(());
     }
+    let code = Code::File;
+    Err(Failure { code, lines })
 }
 
 fn unreadable(key: &str, path: &Path, error: &std::io::Error) -> String {
@@ -146,8 +132,7 @@ pub(super) fn hostname() -> String {
 /// Memory that this process may use: the machine's, or its cgroup's limit where that is less.
 pub(super) fn memory_limit_bytes() -> u64 {
     let machine = rustix::system::sysinfo();
-    let machine_bytes =
-        u64::try_from(machine.totalram).unwrap_or(u64::MAX) * u64::from(machine.mem_unit);
+    let machine_bytes = machine.totalram.saturating_mul(machine.mem_unit.into());
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let own = own
         .lines()

@@ -275,6 +275,13 @@ impl Sink for Answer {
     }
 }
 
+/// The whole answer to a request that cannot be answered, as CSV.
+pub(super) fn csv_error(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    Csv::default().error(text, &mut out);
+    out
+}
+
 fn open_result(statement: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"statement_id\":");
     out.extend_from_slice(statement.to_string().as_bytes());

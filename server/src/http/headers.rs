@@ -39,7 +39,19 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         .iter()
         .find_map(|name| headers.get(name).filter(|value| !value.is_empty()).cloned());
     sent.unwrap_or_else(|| {
-        HeaderValue::from_str(&uuid::Uuid::new_v4().to_string())
-            .expect("a UUID is letters, digits and dashes")
+        HeaderValue::from_str(&new_id().to_string()).expect("a UUID is letters, digits and dashes")
     })
+}
+
+/// An id for one request: random enough to tell requests apart, and without a device file, which
+/// an empty image may not have. Never a secret.
+fn new_id() -> uuid::Uuid {
+    let half = || {
+        let hasher = std::collections::hash_map::RandomState::new();
+        std::hash::BuildHasher::hash_one(&hasher, std::thread::current().id())
+    };
+    uuid::Builder::from_random_bytes(
+        ((u128::from(half()) << 64) | u128::from(half())).to_be_bytes(),
+    )
+    .into_uuid()
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING};
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
@@ -16,7 +16,7 @@ use plimsoll_query::exec::TIMED_OUT;
 use plimsoll_query::json::Epoch;
 use plimsoll_query::{Cancel, Params};
 
-use super::answer::Format;
+use super::answer::{self, Format};
 use super::body::{self, BodyError};
 use super::output::{self, Incoming, Output, Packing, Piece};
 use super::parameters::Parameters;
@@ -47,7 +47,8 @@ pub(super) async fn serve(State(app): State<Arc<App>>, request: Request<Body>) -
                 BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
                 BodyError::Broken(_) | BodyError::Packed(_) => StatusCode::BAD_REQUEST,
             };
-            return reply::error(status, &error.to_string(), Layout::Compact);
+            let shape = shape(&parts.headers, &Parameters::default());
+            return refuse(status, &error.to_string(), shape);
         }
     };
     let parameters = Parameters::of_address(parts.uri.query()).with_form(&parts.headers, &body);
@@ -55,7 +56,7 @@ pub(super) async fn serve(State(app): State<Arc<App>>, request: Request<Body>) -
     let shape = shape(&parts.headers, &parameters);
     let query = match query(&parts.method, &parameters, shape.format) {
         Ok(query) => query,
-        Err(text) => return reply::error(StatusCode::BAD_REQUEST, &text, shape.layout),
+        Err(text) => return refuse(StatusCode::BAD_REQUEST, &text, shape),
     };
     let asynchronous = parameters.is_true("async");
     drop(parameters);
@@ -75,7 +76,7 @@ async fn start(app: &Arc<App>, query: Query, shape: Shape, asynchronous: bool) -
     if app.workers.query(job).is_err() {
         let max = app.workers.queries_max();
         let text = format!("max-concurrent-queries limit exceeded({max}, {max})");
-        return reply::error(StatusCode::SERVICE_UNAVAILABLE, &text, shape.layout);
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, &text, shape);
     }
     let deadline = app
         .query
@@ -93,19 +94,30 @@ async fn start(app: &Arc<App>, query: Query, shape: Shape, asynchronous: bool) -
     }
     let body = match incoming.first().await {
         Some(Piece::Refused(text)) => {
-            return reply::error(StatusCode::BAD_REQUEST, &text, shape.layout);
+            return refuse(StatusCode::BAD_REQUEST, &text, shape);
         }
         Some(Piece::Whole(bytes)) => Body::from(bytes),
         Some(Piece::Part(bytes)) => stream(bytes, incoming, deadline),
         Some(Piece::End) | None => {
             let text = "internal error: see the server's log";
-            return reply::error(StatusCode::INTERNAL_SERVER_ERROR, text, shape.layout);
+            return refuse(StatusCode::INTERNAL_SERVER_ERROR, text, shape);
         }
     };
     let mut response = reply::with_type(StatusCode::OK, shape.content_type, body);
     if shape.packing == Packing::Gzip {
         let gzip = HeaderValue::from_static("gzip");
         response.headers_mut().insert(CONTENT_ENCODING, gzip);
+    }
+    response
+}
+
+/// An error, in the format that the answer would have had.
+fn refuse(status: StatusCode, text: &str, shape: Shape) -> Response {
+    let mut response = reply::error(status, text, shape.layout);
+    if shape.format == Format::Csv {
+        let kind = HeaderValue::from_static(shape.content_type);
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        *response.body_mut() = Body::from(answer::csv_error(text));
     }
     response
 }

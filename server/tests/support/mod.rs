@@ -2,7 +2,9 @@
 #![allow(
     dead_code,
     clippy::allow_attributes,
-    reason = "each test file uses some of it, none all"
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "part of tests: each test file uses some of it, none all"
 )]
 
 pub mod http;
@@ -175,8 +177,7 @@ pub fn ends(command: &mut Command) -> (Option<i32>, String) {
 }
 
 fn wait(child: &mut Child) -> ExitStatus {
-    let status = eventually("the end of the process", || child.try_wait().unwrap());
-    status
+    eventually("the end of the process", || child.try_wait().unwrap())
 }
 
 fn signal(child: &Child, name: &str) {
