@@ -31,7 +31,13 @@ pub const REGEX_BYTES_MAX: usize = 10 << 20;
 /// # Errors
 /// [`RegexError`] where Go would refuse it too, or where it is over [`REGEX_BYTES_MAX`].
 pub fn compile(go: &str) -> Result<regex::Regex, RegexError> {
-    let rust = translate(go);
+    let (rust, open_class) = translate_classes(go);
+    if let Some(start) = open_class {
+        return Err(RegexError {
+            reason: "missing closing ]".to_owned(),
+            part: go.chars().skip(start).collect(),
+        });
+    }
     let ast = regex_syntax::ast::parse::Parser::new()
         .parse(&rust)
         .map_err(|error| syntax_error(go, &rust, &error))?;
@@ -108,7 +114,6 @@ fn syntax_error(go: &str, rust: &str, error: &regex_syntax::ast::Error) -> Regex
     let (reason, part) = match error.kind() {
         ErrorKind::GroupUnclosed => ("missing closing )", go),
         ErrorKind::GroupUnopened => ("unexpected )", go),
-        ErrorKind::ClassUnclosed => ("missing closing ]", rust.get(start..).unwrap_or_default()),
         ErrorKind::ClassRangeInvalid => ("invalid character class range", part),
         ErrorKind::EscapeUnexpectedEof => ("trailing backslash at end of expression", ""),
         ErrorKind::EscapeUnrecognized | ErrorKind::UnsupportedBackreference => {
@@ -139,6 +144,11 @@ fn syntax_error(go: &str, rust: &str, error: &regex_syntax::ast::Error) -> Regex
 /// Go's syntax in Rust's.
 #[must_use]
 pub fn translate(go: &str) -> String {
+    translate_classes(go).0
+}
+
+/// The translation, and where in `go` a class begins that has no end, in characters.
+fn translate_classes(go: &str) -> (String, Option<usize>) {
     let mut out = String::with_capacity(go.len() + 8);
     let characters: Vec<char> = go.chars().collect();
     let mut at = 0;
@@ -194,7 +204,7 @@ pub fn translate(go: &str) -> String {
             }
         }
     }
-    out
+    (out, class_start)
 }
 
 /// The opening of a class: `[`, `[^`, and a `]` right behind, which is a character.
@@ -424,6 +434,7 @@ mod tests {
             ("a(b", "missing closing ): `a(b`"),
             ("a)b", "unexpected ): `a)b`"),
             ("x[a", "missing closing ]: `[a`"),
+            (r"\d[]a", "missing closing ]: `[]a`"),
             ("[z-a]", "invalid character class range: `z-a`"),
             ("*a", "missing argument to repetition operator: `*`"),
             ("a|+", "missing argument to repetition operator: `+`"),

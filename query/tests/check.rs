@@ -38,6 +38,39 @@ fn what_influxdb_refuses_is_refused_with_its_message() {
 }
 
 #[test]
+fn log_takes_its_base_in_where_too() {
+    let log = "SELECT v FROM m WHERE log(v, 2) > 3";
+    assert_eq!(checked(log).map(drop), Ok(()));
+}
+
+#[test]
+fn calls_in_parentheses_of_where_are_checked() {
+    let error = checked("SELECT v FROM m WHERE a = 1 AND (pow(v) > 1)").map(drop);
+    let expected = "invalid number of arguments for pow, expected 2, got 1";
+    assert_eq!(error, Err(expected.to_owned()));
+}
+
+#[test]
+fn no_internal_name_stands_in_a_message() {
+    for (text, message) in [
+        (
+            "SELECT derivative(v, 10) FROM m",
+            "second argument to derivative must be a duration, got 10",
+        ),
+        (
+            "SELECT v FROM m WHERE time > host",
+            "invalid operation: time and host are not compatible",
+        ),
+        (
+            "SELECT v FROM m WHERE h =~ /a/ ^ b",
+            "likely malformed statement, unable to rewrite: h =~ /a/ ^ b",
+        ),
+    ] {
+        assert_eq!(checked(text).map(drop), Err(message.to_owned()), "{text}");
+    }
+}
+
+#[test]
 fn facts_are_told() {
     let facts = |text: &str| {
         let checked = checked(text).unwrap();

@@ -4,7 +4,7 @@
 
 use plimsoll_engine::Timestamp;
 use plimsoll_query::check::check_statement;
-use plimsoll_query::{Params, parse};
+use plimsoll_query::{Parameter, Params, parse};
 
 fn parsed(text: &str) -> String {
     match parse(text, &Params::default()) {
@@ -313,6 +313,96 @@ fn queries_of_public_dashboards_parse() {
     }
     // DURATION 0 without a unit: InfluxDB refuses it too.
     assert_eq!(refused, ["found 0, expected duration at line 1, char 51"]);
+}
+
+/// Heapster's dashboards, as Grafana sends them.
+#[test]
+fn queries_of_heapsters_dashboards_parse_and_are_checked() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../shared/data/heapster-grafana/queries.json"
+    );
+    let Ok(text) = std::fs::read_to_string(path) else {
+        println!(
+            "SKIPPED queries_of_heapsters_dashboards_parse_and_are_checked ../shared/data is not \
+             there"
+        );
+        return;
+    };
+    let panels: Vec<serde_json::Map<String, serde_json::Value>> =
+        serde_json::from_str(&text).unwrap();
+    let mut count = 0;
+    let mut reasons = std::collections::BTreeSet::new();
+    for panel in &panels {
+        for (key, query) in panel {
+            let Some(query) = query.as_str() else {
+                continue;
+            };
+            if key != "verbatim" && !key.starts_with("sent_") {
+                continue;
+            }
+            let query = expand(query);
+            let refused = match parse(&query, &Params::default()) {
+                Ok(statements) => statements
+                    .iter()
+                    .find_map(|statement| check_statement(statement, Timestamp(0)).err())
+                    .map(|error| error.to_string()),
+                Err(error) => Some(error.to_string()),
+            };
+            count += 1;
+            if let Some(reason) = refused {
+                let reason = reason.split(" at line").next().unwrap_or_default();
+                reasons.insert(reason.to_owned());
+            }
+        }
+    }
+    assert!(count > 50, "{count} statements");
+    // The oldest are in the language of InfluxDB 0.8, which 1.x refuses, too.
+    let expected = [
+        "aggregate function required inside the call to derivative",
+        "found ASC, expected BY",
+        "mixing aggregate and non-aggregate queries is not supported",
+    ];
+    assert_eq!(
+        reasons.iter().map(String::as_str).collect::<Vec<_>>(),
+        expected
+    );
+}
+
+#[test]
+fn parameters_stand_where_their_values_may() {
+    let mut params = Params::default();
+    for (name, value) in [
+        ("host", Parameter::String("it's".to_owned())),
+        ("tag", Parameter::Identifier("my tag".to_owned())),
+        ("re", Parameter::Regex("a/b".to_owned())),
+        ("since", Parameter::duration_ns(90_000_000_000)),
+        ("n", Parameter::Integer(-5)),
+        ("x", Parameter::Number(1.5)),
+        ("yes", Parameter::Boolean(true)),
+        ("bad", Parameter::Error("unknown thing".to_owned())),
+    ] {
+        params.insert(name, value);
+    }
+    let bound = |text: &str| match parse(text, &params) {
+        Ok(statements) => statements[0].to_string(),
+        Err(error) => error.to_string(),
+    };
+    for (text, expected) in [
+        (
+            "SELECT $tag FROM $tag WHERE a = $host AND b =~ $re AND time > now() - $since",
+            "SELECT \"my tag\" FROM \"my tag\" WHERE a = 'it\\'s' AND b =~ /a\\/b/ AND time > now() - 90s",
+        ),
+        (
+            "SELECT v FROM m WHERE a > $n AND b > $x AND c = $yes",
+            "SELECT v FROM m WHERE a > -5 AND b > 1.5 AND c = true",
+        ),
+        ("SELECT v FROM m WHERE a = $bad", "unknown thing"),
+        ("SELECT v FROM m WHERE a = $none", "missing parameter: none"),
+        ("SELECT v FROM m WHERE a = $", "empty bound parameter"),
+    ] {
+        assert_eq!(bound(text), expected, "{text}");
+    }
 }
 
 fn expand(query: &str) -> String {
