@@ -40,6 +40,8 @@ pub(crate) struct Lexer {
     /// Where each line begins.
     lines: Vec<usize>,
     at: usize,
+    /// Whether the end was met: InfluxDB counts it as a character once.
+    met_end: bool,
 }
 
 /// What stands behind the end.
@@ -65,6 +67,7 @@ impl Lexer {
             characters,
             lines,
             at: 0,
+            met_end: false,
         }
     }
 
@@ -103,11 +106,19 @@ impl Lexer {
         let start = self.at;
         let first = self.peek();
         if self.is_end() || first == END {
-            return self.lexeme(Token::Eof, start, "");
+            let mut position = self.position_at(start);
+            position.character += usize::from(self.met_end);
+            self.met_end = true;
+            return Lexeme {
+                token: Token::Eof,
+                position,
+                text: String::new(),
+            };
         }
         match first {
             ' ' | '\t' | '\n' => {
                 let text = self.take_while(|c| matches!(c, ' ' | '\t' | '\n'));
+                self.met_end |= self.is_end();
                 return self.lexeme(Token::Space, start, text);
             }
             'a'..='z' | 'A'..='Z' | '_' | '"' => return self.identifier(Lookup::Keywords),
@@ -117,6 +128,7 @@ impl Lexer {
             '$' => return self.parameter(),
             '-' if self.peek_at(1) == '-' => {
                 self.take_while(|c| c != '\n');
+                self.met_end |= self.is_end();
                 self.at += 1;
                 return self.lexeme(Token::Comment, start, "");
             }
@@ -209,6 +221,7 @@ impl Lexer {
                 };
             }
             if !is_word(next) {
+                self.met_end |= self.is_end();
                 break;
             }
             word.push_str(&self.take_while(is_word));
@@ -400,7 +413,7 @@ mod tests {
             places[3],
             Position {
                 line: 1,
-                character: 2
+                character: 3
             }
         );
     }

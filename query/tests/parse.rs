@@ -76,16 +76,16 @@ fn errors_are_influxdbs_texts() {
     for (text, error) in [
         (
             "SELECT",
-            "found EOF, expected identifier, string, number, bool at line 1, char 7",
+            "found EOF, expected identifier, string, number, bool at line 1, char 8",
         ),
-        ("SELECT v", "found EOF, expected FROM at line 1, char 9"),
+        ("SELECT v", "found EOF, expected FROM at line 1, char 10"),
         (
             "SELECT v FROM",
-            "found EOF, expected identifier at line 1, char 14",
+            "found EOF, expected identifier at line 1, char 15",
         ),
         (
             "SELECT v FROM m WHERE",
-            "found EOF, expected identifier, string, number, bool at line 1, char 22",
+            "found EOF, expected identifier, string, number, bool at line 1, char 23",
         ),
         (
             "SELECT v FROM m LIMIT x",
@@ -105,7 +105,7 @@ fn errors_are_influxdbs_texts() {
         ),
         (
             "SHOW TAG VALUES FROM m",
-            "found EOF, expected WITH at line 1, char 23",
+            "found EOF, expected WITH at line 1, char 24",
         ),
         (
             "SELECT v FROM m ORDER BY x",
@@ -129,11 +129,11 @@ fn errors_are_influxdbs_texts() {
         ),
         (
             "DELETE",
-            "found EOF, expected FROM, WHERE at line 1, char 7",
+            "found EOF, expected FROM, WHERE at line 1, char 8",
         ),
         (
             "SHOW FIELD",
-            "found EOF, expected KEY, KEYS at line 1, char 11",
+            "found EOF, expected KEY, KEYS at line 1, char 12",
         ),
         ("SELECT v FROM m WHERE a = $b", "missing parameter: b"),
     ] {
