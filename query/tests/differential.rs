@@ -6,6 +6,8 @@
 //! series here and that of a heap there.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "differential/corpus.rs"]
+mod corpus;
 #[path = "differential/data.rs"]
 mod data;
 #[path = "differential/generate.rs"]
@@ -199,6 +201,42 @@ fn answers_are_those_of_a_real_influxd() {
         written.len() + generated.len(),
         by_hand.0 + at_random.0,
         by_hand.1 + at_random.1
+    );
+    assert!(report.is_empty(), "these differ:\n{report}");
+}
+
+#[test]
+fn queries_of_public_dashboards_answer_as_influxd_does() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../shared/data/queries/container_dashboards.txt"
+    );
+    let Ok(corpus) = std::fs::read_to_string(path) else {
+        println!(
+            "SKIPPED queries_of_public_dashboards_answer_as_influxd_does ../shared/data is not there"
+        );
+        return;
+    };
+    let Some(influxd) = Influxd::start() else {
+        println!(
+            "SKIPPED queries_of_public_dashboards_answer_as_influxd_does influxd is not installed"
+        );
+        return;
+    };
+    let statements = corpus::queries(&corpus);
+    let (lines, batch) = corpus::points(&statements);
+    let engine = data::empty_engine();
+    let written = engine.write("d", "", &batch).unwrap();
+    assert_eq!(written.points_stored, batch.len(), "{:?}", written.rejected);
+    influxd.query("", "ns", "CREATE DATABASE d");
+    influxd.write("d", "", &lines);
+
+    let queries: Vec<String> = statements.iter().map(ToString::to_string).collect();
+    let mut report = String::new();
+    let (last_digits, ties) = check(&engine, &influxd, &queries, &mut report);
+    println!(
+        "{} queries; {last_digits} differ in the last digits, {ties} in the order of ties",
+        queries.len()
     );
     assert!(report.is_empty(), "these differ:\n{report}");
 }

@@ -73,18 +73,15 @@ impl Call {
             )));
         };
         let mut by = Vec::new();
+        if let ("count", Some(distinct)) = (name, nested_distinct(first)) {
+            return Ok(Self {
+                name: name.to_owned(),
+                function: Function::Whole(Whole::CountDistinct),
+                input: Input::Reference(distinct),
+                by,
+            });
+        }
         let function = match (name, &arguments[1..]) {
-            ("count", []) if nested_distinct(first).is_some() => {
-                return Ok(Self {
-                    name: name.to_owned(),
-                    function: Function::Whole(Whole::CountDistinct),
-                    input: Input::Reference(nested_distinct(first).unwrap_or_else(|| Reference {
-                        name: String::new(),
-                        cast: None,
-                    })),
-                    by,
-                });
-            }
             ("median", []) => Function::Whole(Whole::Median),
             ("mode", []) => Function::Whole(Whole::Mode),
             ("stddev", []) => Function::Whole(Whole::Stddev),

@@ -238,8 +238,8 @@ pub fn lines(points: &[Point]) -> String {
     out
 }
 
-/// The same points in an engine of ours.
-pub fn engine() -> Engine {
+/// An engine of ours with the database `d` and the policies `autogen` and `other`.
+pub fn empty_engine() -> Engine {
     let clock = Arc::new(ManualClock::new(Timestamp(START + DAY)));
     let options = Options {
         log_file_bytes: 4 << 20,
@@ -264,6 +264,12 @@ pub fn engine() -> Engine {
     ] {
         engine.change(&change).unwrap();
     }
+    engine
+}
+
+/// The same points in an engine of ours.
+pub fn engine() -> Engine {
+    let engine = empty_engine();
     for (policy, points) in [("", points()), ("other", other_policy())] {
         let mut batch = Batch::default();
         for point in &points {

@@ -1,0 +1,227 @@
+//! The queries of public dashboards, and points that they find something in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use jiff::tz::TimeZone;
+use plimsoll_engine::{Batch, FieldValue, TagSet, Timestamp};
+use plimsoll_query::ast::{Expr, MeasurementName, Operator, Select, Source, Statement};
+use plimsoll_query::check::group_by_interval;
+use plimsoll_query::condition;
+
+use crate::data::{SECOND, START};
+
+/// What the queries name of one measurement.
+#[derive(Default)]
+struct Named {
+    fields: BTreeSet<String>,
+    tags: BTreeMap<String, String>,
+}
+
+/// The queries that can run, with their places taken out: all read one database.
+pub fn queries(corpus: &str) -> Vec<Statement> {
+    let mut found = Vec::new();
+    for line in corpus.lines() {
+        let Ok(statements) = plimsoll_query::parse(&expand(line), &Default::default()) else {
+            continue;
+        };
+        for mut statement in statements {
+            match &mut statement {
+                Statement::Select(select) if select.target.is_none() && !is_open(select) => {
+                    unplace(select);
+                }
+                Statement::ShowTagKeys(show)
+                | Statement::ShowTagValues(show)
+                | Statement::ShowFieldKeys(show)
+                | Statement::ShowMeasurements(show) => {
+                    show.database = None;
+                    for source in &mut show.sources {
+                        if let Source::Measurement(measurement) = source {
+                            measurement.database.clear();
+                            measurement.policy.clear();
+                        }
+                    }
+                }
+                _ => continue,
+            }
+            found.push(statement);
+        }
+    }
+    found
+}
+
+/// Whether its windows go on until now, which is another time there.
+fn is_open(select: &Select) -> bool {
+    let (_, bounds) = condition::split(select.condition.as_ref(), Timestamp(START), &TimeZone::UTC)
+        .expect("the corpus' conditions make sense");
+    bounds.end.is_none() && matches!(group_by_interval(select), Ok(Some(_)))
+}
+
+/// Replaces the macros of Grafana and Chronograf.
+fn expand(query: &str) -> String {
+    let time = format!("time >= {START} AND time <= {}", START + 600 * SECOND);
+    let mut text = query.to_owned();
+    for (from, to) in [
+        ("$timeFilter", time.as_str()),
+        ("[[timeFilter]]", time.as_str()),
+        ("time > :dashboardTime:", time.as_str()),
+        (":dashboardTime:", "0"),
+        (":upperDashboardTime:", "1711800600000000000"),
+        ("$__interval", "30s"),
+        ("$interval", "30s"),
+        (":interval:", "30s"),
+    ] {
+        text = text.replace(from, to);
+    }
+    // The variables that are left stand for all.
+    let mut out = String::new();
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find('$') {
+        let name_len = rest[at + 1..]
+            .find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(rest.len() - at - 1);
+        out.push_str(&rest[..at]);
+        out.push_str(if name_len == 0 { "$" } else { ".*" });
+        rest = &rest[at + 1 + name_len..];
+    }
+    out + rest
+}
+
+fn unplace(select: &mut Select) {
+    for source in &mut select.sources {
+        match source {
+            Source::Measurement(measurement) => {
+                measurement.database.clear();
+                measurement.policy.clear();
+            }
+            Source::Subquery(inner) => unplace(inner),
+        }
+    }
+}
+
+/// Points of three series for each measurement that is named: as line protocol, and as a batch.
+pub fn points(statements: &[Statement]) -> (String, Batch) {
+    let mut named: BTreeMap<String, Named> = BTreeMap::new();
+    for statement in statements {
+        if let Statement::Select(select) = statement {
+            collect(select, &mut named);
+        }
+    }
+    let (mut lines, mut batch) = (String::new(), Batch::default());
+    for (measurement, names) in &named {
+        for series in 0..3_i64 {
+            let mut tags: BTreeMap<String, String> = names.tags.clone();
+            for value in tags.values_mut().filter(|value| value.is_empty()) {
+                *value = format!("v{series}");
+            }
+            tags.insert("series".to_owned(), format!("s{series}"));
+            let pairs = tags
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_str()));
+            let tag_set = TagSet::from_pairs(pairs).unwrap();
+            for step in 0..40 {
+                // No two series have a point at one time: the order of those is not influxd's.
+                let time = START + step * 20 * SECOND + series * SECOND;
+                let fields = (0_i64..).zip(&names.fields);
+                let fields = fields.filter(|(_, field)| !tags.contains_key(*field));
+                let fields: Vec<_> = fields
+                    .map(|(number, field)| {
+                        let value = step * 1000 * (number + 1) - (step / 15) * 11_000 + series;
+                        (field.as_str(), FieldValue::Integer(value))
+                    })
+                    .collect();
+                if fields.is_empty() {
+                    continue;
+                }
+                let texts: Vec<String> = fields
+                    .iter()
+                    .map(|(field, value)| {
+                        let FieldValue::Integer(value) = value else {
+                            panic!("integers were made")
+                        };
+                        format!("{}={value}i", escape(field))
+                    })
+                    .collect();
+                writeln!(
+                    lines,
+                    "{},{} {} {time}",
+                    measurement.replace(',', "\\,").replace(' ', "\\ "),
+                    tag_set.as_str(),
+                    texts.join(",")
+                )
+                .unwrap();
+                batch.add(measurement, &tag_set, Timestamp(time), fields);
+            }
+        }
+    }
+    (lines, batch)
+}
+
+fn escape(text: &str) -> String {
+    text.replace(',', "\\,")
+        .replace('=', "\\=")
+        .replace(' ', "\\ ")
+}
+
+fn collect(select: &Select, named: &mut BTreeMap<String, Named>) {
+    for source in &select.sources {
+        match source {
+            Source::Subquery(inner) => collect(inner, named),
+            Source::Measurement(measurement) => {
+                let MeasurementName::Name(name) = &measurement.name else {
+                    continue;
+                };
+                let names = named.entry(name.clone()).or_default();
+                for field in &select.fields {
+                    fields(&field.expr, names);
+                }
+                for dimension in &select.dimensions {
+                    if let Expr::Reference(reference) = &dimension.expr {
+                        names.tags.entry(reference.name.clone()).or_default();
+                    }
+                }
+                if let Some(condition) = &select.condition {
+                    tags(condition, names);
+                }
+            }
+        }
+    }
+}
+
+fn fields(expr: &Expr, names: &mut Named) {
+    match expr {
+        Expr::Reference(reference) if reference.name != "time" => {
+            names.fields.insert(reference.name.clone());
+        }
+        Expr::Call(call) => call.arguments.iter().for_each(|a| fields(a, names)),
+        Expr::Binary { left, right, .. } => {
+            fields(left, names);
+            fields(right, names);
+        }
+        Expr::Paren(inner) => fields(inner, names),
+        _ => {}
+    }
+}
+
+fn tags(expr: &Expr, names: &mut Named) {
+    match expr {
+        Expr::Paren(inner) => tags(inner, names),
+        Expr::Binary { op, left, right } => match (&**left, &**right) {
+            (Expr::Reference(reference), Expr::String(value)) if reference.name != "time" => {
+                let value = match op {
+                    Operator::Equal => value.clone(),
+                    _ => String::new(),
+                };
+                names.tags.insert(reference.name.clone(), value);
+            }
+            (Expr::Reference(reference), Expr::Regex(_)) => {
+                names.tags.entry(reference.name.clone()).or_default();
+            }
+            (left, right) => {
+                tags(left, names);
+                tags(right, names);
+            }
+        },
+        _ => {}
+    }
+}
