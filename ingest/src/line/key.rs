@@ -107,7 +107,11 @@ impl<'a> Tags<'a> {
         let key = |pair: &Pair| &line[pair.start..pair.equals];
         let value = |pair: &Pair| &line[pair.equals + 1..pair.end];
         let raw = &line[start..end];
-        let is_canonical = memchr(b'\\', raw).is_none()
+        // Values are escaped here as they are in a canonical text, so it is the keys that decide.
+        let is_canonical = self
+            .spans
+            .iter()
+            .all(|pair| memchr(b'\\', key(pair)).is_none())
             && self.spans.windows(2).all(|two| key(&two[0]) < key(&two[1]))
             && self.spans.iter().all(|pair| value(pair)[0] != b'=');
         if is_canonical {

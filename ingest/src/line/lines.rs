@@ -1,6 +1,6 @@
 //! Cuts a body into lines: a newline inside a quoted value does not end one.
 
-use memchr::{memchr, memchr3};
+use memchr::memchr;
 
 /// The next line that is neither blank nor a comment, without white space before it.
 pub(super) fn next<'a>(body: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
@@ -10,11 +10,7 @@ pub(super) fn next<'a>(body: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
         let end = if rest.get(start) == Some(&b'#') {
             memchr(b'\n', rest).unwrap_or(rest.len())
         } else {
-            match memchr3(b'\n', b'"', b'\\', rest) {
-                None => rest.len(),
-                Some(end) if rest[end] == b'\n' => end,
-                Some(_) => end_of_quoted(rest),
-            }
+            end_of_line(rest)
         };
         *at += end + 1;
         let line = rest.get(start..end).unwrap_or_default();
@@ -32,6 +28,17 @@ pub(super) fn skip_space(bytes: &[u8], at: usize) -> usize {
         .iter()
         .position(|byte| !matches!(byte, b' ' | b'\t' | 0))
         .map_or(bytes.len(), |skipped| at + skipped)
+}
+
+/// Where the first line of `rest` ends: at its first newline, unless that may be in a quoted value
+/// or behind a `\`.
+fn end_of_line(rest: &[u8]) -> usize {
+    let end = memchr(b'\n', rest).unwrap_or(rest.len());
+    let line = &rest[..end];
+    if line.ends_with(b"\\") || memchr(b'"', line).is_some() {
+        return end_of_quoted(rest);
+    }
+    end
 }
 
 /// Where a line with quotes or escapes ends. Quotes count only in a field's value, which is to
