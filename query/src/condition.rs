@@ -414,4 +414,11 @@ mod tests {
             assert_eq!(parts(text), Err(error.to_owned()), "{text}");
         }
     }
+
+    #[test]
+    fn local_is_utc() {
+        assert_eq!(timezone("Local"), Some(TimeZone::UTC));
+        assert_eq!(timezone(""), Some(TimeZone::UTC));
+        assert_eq!(timezone("Nowhere"), None);
+    }
 }

@@ -39,6 +39,10 @@ fn statements_print_as_influxdb_prints_them() {
             "SHOW TAG VALUES FROM m WITH KEY IN (a, \"b c\") WHERE x =~ /y/",
         ),
         (
+            "create database d with duration 24h",
+            "CREATE DATABASE d WITH DURATION 1d",
+        ),
+        (
             "create database k8s with name \"default\"",
             "CREATE DATABASE k8s WITH NAME \"default\"",
         ),
