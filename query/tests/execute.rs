@@ -212,6 +212,13 @@ fn show_honours_the_time_range_exactly() {
         .map(|key| vec![Cell::String(key.into())])
         .to_vec();
     assert_eq!(series, keys);
+    let measurements = setup.rows(&format!("SHOW MEASUREMENTS WHERE {range}"));
+    let names: Vec<String> = measurements
+        .iter()
+        .map(|row| format!("{:?}", row[0]))
+        .collect();
+    assert!(names.iter().any(|name| name.contains("net")));
+    assert!(!names.iter().any(|name| name.contains("ties")), "{names:?}");
 }
 
 #[test]

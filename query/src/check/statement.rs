@@ -18,9 +18,6 @@ pub fn check_statement(statement: &Statement, now: Timestamp) -> Result {
         | Statement::CreateContinuousQuery { select, .. } => {
             return check(select, now).map(drop);
         }
-        Statement::ShowMeasurements(show) if has_time(show.condition.as_ref()) => {
-            "SHOW MEASUREMENTS"
-        }
         Statement::ShowMeasurements(show) if show.wildcard == ShowWildcard::Databases => {
             let policy = if show.policy.is_some() { ".rp" } else { "" };
             return Err(CheckError::rule(format!(
