@@ -5,6 +5,7 @@
 
 mod answer;
 mod body;
+mod flux;
 mod headers;
 mod listener;
 mod metrics;
@@ -36,6 +37,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         )
         .route("/write", post(write::serve).options(ping::nothing))
         .route(
+            "/api/v2/write",
+            post(write::serve_v2).options(ping::nothing),
+        )
+        .route("/api/v2/query", post(flux::refuse))
+        .route(
             "/ping",
             get(ping::ping).head(ping::ping).options(ping::nothing),
         )
@@ -46,6 +52,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
                 .options(ping::nothing),
         )
         .route("/health", get(ping::health))
+        .route("/ready", get(ping::ready))
         .route("/metrics", get(metrics::serve))
         .fallback(async || reply::text(StatusCode::NOT_FOUND, "404 page not found\n"))
         .method_not_allowed_fallback(async || {

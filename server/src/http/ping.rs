@@ -47,3 +47,10 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
     body.push(b'}');
     reply::with_type(status, "application/json; charset=utf-8", Body::from(body))
 }
+
+/// `/ready`, as InfluxDB 2's clients ask: requests are only taken once the engine is open, so
+/// whoever gets an answer gets this one.
+pub(super) async fn ready() -> Response {
+    let kind = "application/json; charset=utf-8";
+    reply::with_type(StatusCode::OK, kind, Body::from("{\"status\":\"ready\"}"))
+}

@@ -1,4 +1,6 @@
-//! `/write`: line protocol in, 204 out.
+//! `/write` and `/api/v2/write`: line protocol in, 204 out.
+//!
+//! Both store alike; they differ in how a request says where its points go.
 
 use std::sync::Arc;
 
@@ -28,15 +30,27 @@ struct Target {
 /// What the client is told where it is not 204.
 type Problem = (StatusCode, String);
 
-/// Takes a write.
+/// Reads where points go out of a request's address.
+type Addressed = fn(&Parameters) -> Result<Target, Problem>;
+
+/// Takes a write of InfluxDB 1.x.
 pub(super) async fn serve(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    match take(app, request).await {
+    answer(app, request, target).await
+}
+
+/// Takes a write of InfluxDB 2's clients, whose bucket is a database or `database/policy`.
+pub(super) async fn serve_v2(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    answer(app, request, bucket_target).await
+}
+
+async fn answer(app: Arc<App>, request: Request<Body>, addressed: Addressed) -> Response {
+    match take(app, request, addressed).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err((status, text)) => reply::error(status, &text, Layout::Compact),
     }
 }
 
-async fn take(app: Arc<App>, request: Request<Body>) -> Result<(), Problem> {
+async fn take(app: Arc<App>, request: Request<Body>, addressed: Addressed) -> Result<(), Problem> {
     let (parts, body) = request.into_parts();
     // The body is read before anything is judged: a client that still sends when it is answered
     // would see a broken connection and not the answer.
@@ -44,7 +58,7 @@ async fn take(app: Arc<App>, request: Request<Body>) -> Result<(), Problem> {
         .await
         .map_err(body_problem)?;
     let parameters = Parameters::of_address(parts.uri.query());
-    let target = target(&parameters)?;
+    let target = addressed(&parameters)?;
     let workers = Arc::clone(&app);
     workers
         .workers
@@ -98,6 +112,43 @@ fn target(parameters: &Parameters) -> Result<Target, Problem> {
         policy: parameters.value("rp").to_owned(),
         precision,
     })
+}
+
+/// The organisation says nothing here: a server of 1.x has none.
+fn bucket_target(parameters: &Parameters) -> Result<Target, Problem> {
+    let asked = parameters.value("precision");
+    let precision = match asked {
+        "" | "ns" => "n",
+        "us" => "u",
+        "ms" | "s" => asked,
+        _ => {
+            let text = format!("invalid precision {asked:?} (use ns, us, ms or s)");
+            return Err((StatusCode::BAD_REQUEST, text));
+        }
+    };
+    let precision = Precision::from_v1(precision)
+        .map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
+    let (database, policy) = bucket(parameters.value("bucket"))?;
+    Ok(Target {
+        database: database.to_owned(),
+        policy: policy.to_owned(),
+        precision,
+    })
+}
+
+/// Database and policy of a bucket's name; no policy means the default one.
+pub(super) fn bucket(name: &str) -> Result<(&str, &str), Problem> {
+    let (database, policy) = name.split_once('/').unwrap_or((name, ""));
+    if !database.is_empty() {
+        return Ok((database, policy));
+    }
+    let text = if name.is_empty() {
+        "bucket name \"\" is missing a slash; not in \"database/retention-policy\" format"
+            .to_owned()
+    } else {
+        format!("bucket name {name:?} is in db/rp form but has an empty database")
+    };
+    Err((StatusCode::NOT_FOUND, text))
 }
 
 /// What the engine refused: the first reason stands for all, as in InfluxDB.
