@@ -24,6 +24,9 @@ pub(super) struct Maintenance {
     threads: [JoinHandle<()>; 2],
 }
 
+/// What a thread does until it is told to stop.
+type Work = Box<dyn FnOnce(&App, &AtomicBool) + Send>;
+
 /// Says that a thread has ended when it is dropped, so that a panic is not overlooked.
 struct Running(Arc<Notify>);
 
@@ -42,7 +45,7 @@ impl Maintenance {
         };
         let stopping = Arc::new(AtomicBool::new(false));
         let broken = Arc::new(Notify::new());
-        let start = |name: &str, work: Box<dyn FnOnce(&App, &AtomicBool) + Send>| {
+        let start = |name: &str, work: Work| {
             let (app, stop) = (Arc::clone(app), Arc::clone(&stopping));
             let running = Running(Arc::clone(&broken));
             std::thread::Builder::new()
