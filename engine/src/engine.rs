@@ -147,6 +147,7 @@ pub struct Engine {
     manifest: Mutex<Manifest>,
     /// One merge at a time; taken before `manifest`.
     merging: Mutex<compaction::Merging>,
+    being_merged: compaction::BeingMerged,
     undrained: Mutex<Undrained>,
     /// The last sequence of the frozen generation, where there is one.
     boundary: AtomicU64,

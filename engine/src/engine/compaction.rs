@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::{Condvar, Mutex};
+
 use crate::Result;
 use crate::compaction::{
     Candidate, Ended, Run, SEGMENTS_MAX, Temperature, merge, plan, plan_whole,
@@ -44,11 +46,44 @@ pub struct Compacted {
     pub bytes_after: u64,
 }
 
-/// Held by whoever merges, and by whoever removes a partition's files.
+/// Held by whoever merges.
 #[derive(Debug, Default)]
 pub(super) struct Merging {
     /// Partitions whose merge failed, and when the next may be tried.
     retry: BTreeMap<PartitionId, Timestamp>,
+}
+
+/// Which partition's segments are being merged, so that its files are not removed meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct BeingMerged {
+    partition: Mutex<Option<PartitionId>>,
+    ended: Condvar,
+}
+
+impl BeingMerged {
+    fn start(&self, partition: PartitionId) -> Started<'_> {
+        *self.partition.lock() = Some(partition);
+        Started(self)
+    }
+
+    /// Waits until none of `ids` is merged. They are out of the state, so that a merge of one of
+    /// them is about to stop and no other starts.
+    pub(super) fn wait_for(&self, ids: &[PartitionId]) {
+        let mut current = self.partition.lock();
+        while current.is_some_and(|id| ids.contains(&id)) {
+            self.ended.wait(&mut current);
+        }
+    }
+}
+
+/// A merge that has started and ends when this is dropped.
+struct Started<'a>(&'a BeingMerged);
+
+impl Drop for Started<'_> {
+    fn drop(&mut self) {
+        *self.0.partition.lock() = None;
+        self.0.ended.notify_all();
+    }
 }
 
 /// How a run of segments was merged.
@@ -136,6 +171,10 @@ impl Engine {
     ) -> Result<Option<Compacted>> {
         let is_there = || self.state.read().partitions.contains_key(&partition.id);
         let goes_on = || !stop.load(Ordering::Relaxed) && is_there();
+        let _started = self.being_merged.start(partition.id);
+        if !goes_on() {
+            return Ok(None);
+        }
         let result = self
             .write_merged(partition, run.places, &goes_on)
             .and_then(|merged| match merged {

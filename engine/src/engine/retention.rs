@@ -66,7 +66,7 @@ impl Engine {
         self.replace_manifest(&mut manifest, edited)?;
         drop(manifest);
         // A merge of one of them sees that it is gone, and stops before its directory goes.
-        let _merging = self.merging.lock();
+        self.being_merged.wait_for(ids);
         for id in ids {
             self.storage.remove_directory(&self.paths.partition(*id))?;
         }
