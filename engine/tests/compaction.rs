@@ -242,6 +242,24 @@ fn a_merge_that_is_stopped_changes_nothing() {
 }
 
 #[test]
+fn a_merge_that_fills_the_disk_leaves_nothing_behind() {
+    let (engine, storage) = four_segments();
+    let before = dump(&engine.snapshot(), TimeRange::ALL);
+    let used = storage.used_bytes();
+    for room in [0, 10, 100, 500] {
+        storage.limit_bytes(Some(used + room));
+        engine
+            .compact_all(&GO_ON)
+            .expect_err("there is no room for another segment");
+        assert_eq!(files(&storage), 4, "nothing half-written is left");
+    }
+    storage.limit_bytes(None);
+    engine.compact_all(&GO_ON).unwrap();
+    assert_eq!(files(&storage), 1);
+    assert_eq!(dump(&engine.snapshot(), TimeRange::ALL), before);
+}
+
+#[test]
 fn a_storage_call_that_fails_leaves_every_answer_and_the_next_start_tidies_up() {
     let mut failed = 0;
     for call in 0.. {

@@ -76,11 +76,7 @@ impl SegmentBuilder {
     /// [`Error::Storage`].
     pub fn discard(self, storage: &dyn Storage, path: &Path) -> Result<()> {
         drop(self.data);
-        let temporary = temporary_name(path);
-        if storage.exists(&temporary)? {
-            storage.remove(&temporary)?;
-        }
-        Ok(())
+        remove_temporary(storage, path)
     }
 
     fn with(identity: SegmentIdentity, data: ChunkData) -> Self {
@@ -215,7 +211,17 @@ impl SegmentBuilder {
     /// [`Error::Invalid`] where nothing was added, or two chunks of one column and tag set, or
     /// where chunks that go to the file at once came in another order; [`Error::Limit`] where a
     /// section is too large; [`Error::Storage`].
-    pub fn write(mut self, storage: &dyn Storage, path: &Path) -> Result<SegmentFacts> {
+    pub fn write(self, storage: &dyn Storage, path: &Path) -> Result<SegmentFacts> {
+        let written = self.write_file(storage, path);
+        if written.is_err()
+            && let Err(error) = remove_temporary(storage, path)
+        {
+            tracing::warn!(%error, "a segment that failed left a file, until the next start");
+        }
+        written
+    }
+
+    fn write_file(mut self, storage: &dyn Storage, path: &Path) -> Result<SegmentFacts> {
         let plan = Plan::of(&self)?;
         let mut writer = match std::mem::take(&mut self.data) {
             ChunkData::File(_) if !plan.chunks.is_sorted() => {
@@ -577,14 +583,19 @@ fn check_strings(values: &Values) -> Result<()> {
     Ok(())
 }
 
-/// Creates the file that becomes `path` and gives it its header.
-fn start_file(identity: SegmentIdentity, storage: &dyn Storage, path: &Path) -> Result<Writer> {
+fn remove_temporary(storage: &dyn Storage, path: &Path) -> Result<()> {
     let temporary = temporary_name(path);
     if storage.exists(&temporary)? {
-        // Left over from a process that was stopped while it wrote.
         storage.remove(&temporary)?;
     }
-    let mut writer = Writer::new(storage.create(&temporary)?);
+    Ok(())
+}
+
+/// Creates the file that becomes `path` and gives it its header.
+fn start_file(identity: SegmentIdentity, storage: &dyn Storage, path: &Path) -> Result<Writer> {
+    // One may be left over from a process that was stopped while it wrote.
+    remove_temporary(storage, path)?;
+    let mut writer = Writer::new(storage.create(&temporary_name(path))?);
     writer.put(&layout::encode_header(identity))?;
     Ok(writer)
 }
