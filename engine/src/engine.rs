@@ -1,5 +1,6 @@
 //! The glue: one open database directory.
 
+mod compaction;
 mod flush;
 mod open;
 mod retention;
@@ -21,6 +22,7 @@ use crate::model::Timestamp;
 use crate::snapshot::Snapshot;
 use crate::{Clock, Result};
 
+pub use compaction::Compacted;
 pub use open::OpenReport;
 use state::State;
 pub use write::{Rejected, Written};
@@ -46,7 +48,8 @@ pub struct Options {
     pub durability: Durability,
     /// Size of a preallocated log file.
     pub log_file_bytes: u64,
-    /// The head is frozen and flushed at half of it; writes are refused above it.
+    /// The head is frozen and flushed at half of it, at three quarters while merging is behind;
+    /// writes are refused above it.
     pub head_bytes_max: u64,
     /// The head is frozen and flushed at this much log.
     pub log_bytes_max: u64,
@@ -82,6 +85,14 @@ pub struct EngineStats {
     pub flushes: u64,
     /// Partitions that retention dropped since the start.
     pub partitions_expired: u64,
+    /// Merges of segments since the start.
+    pub compactions: u64,
+    /// Merges that failed since the start; the old segments stayed.
+    pub compactions_failed: u64,
+    /// Bytes of segments that merges read since the start.
+    pub compaction_bytes_read: u64,
+    /// Bytes of segments that merges wrote since the start.
+    pub compaction_bytes_written: u64,
     /// Bytes the head holds, open and frozen.
     pub head_bytes: u64,
     /// Partitions with their segments.
@@ -103,6 +114,10 @@ struct Counters {
     points_rejected: AtomicU64,
     flushes: AtomicU64,
     partitions_expired: AtomicU64,
+    compactions: AtomicU64,
+    compactions_failed: AtomicU64,
+    compaction_bytes_read: AtomicU64,
+    compaction_bytes_written: AtomicU64,
 }
 
 /// How long a flush that failed is not tried again, ns.
@@ -130,6 +145,9 @@ pub struct Engine {
     state: RwLock<State>,
     /// The manifest as it is on disk. One edit at a time; taken before `state`.
     manifest: Mutex<Manifest>,
+    /// One merge at a time; taken before `manifest`.
+    merging: Mutex<compaction::Merging>,
+    being_merged: compaction::BeingMerged,
     undrained: Mutex<Undrained>,
     /// The last sequence of the frozen generation, where there is one.
     boundary: AtomicU64,
@@ -178,7 +196,7 @@ impl Engine {
     }
 
     /// Does what is due: flush, retention, interval sync. Call it about ten times a second from
-    /// one thread.
+    /// one thread. Merging takes longer, and is [`Self::compact_step`]'s.
     ///
     /// # Errors
     /// `Storage`, `Corrupt`: said once; the engine goes on as far as it can.
@@ -221,6 +239,13 @@ impl Engine {
             points_rejected: self.counters.points_rejected.load(Ordering::Relaxed),
             flushes: self.counters.flushes.load(Ordering::Relaxed),
             partitions_expired: self.counters.partitions_expired.load(Ordering::Relaxed),
+            compactions: self.counters.compactions.load(Ordering::Relaxed),
+            compactions_failed: self.counters.compactions_failed.load(Ordering::Relaxed),
+            compaction_bytes_read: self.counters.compaction_bytes_read.load(Ordering::Relaxed),
+            compaction_bytes_written: self
+                .counters
+                .compaction_bytes_written
+                .load(Ordering::Relaxed),
             head_bytes: state.head_bytes() as u64,
             partitions: state.partitions.len() as u64,
             segments: segments().count() as u64,

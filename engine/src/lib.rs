@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod clock;
 pub mod codec;
+mod compaction;
 pub mod engine;
 pub mod error;
 mod head;
@@ -20,7 +21,9 @@ pub mod snapshot;
 mod varint;
 
 pub use clock::Clock;
-pub use engine::{Durability, Engine, EngineStats, OpenReport, Options, Rejected, Written};
+pub use engine::{
+    Compacted, Durability, Engine, EngineStats, OpenReport, Options, Rejected, Written,
+};
 pub use error::{Error, Result};
 pub use manifest::FORMAT;
 pub use model::{Batch, FieldType, FieldValue, TagSet, TimeRange, Timestamp};

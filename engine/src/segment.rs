@@ -1,10 +1,11 @@
-//! Segments: immutable files that hold what one flush wrote of one partition.
+//! Segments: immutable files that hold what one flush, or one merge, wrote of one partition.
 //!
 //! [`SegmentBuilder`] collects and writes one, [`Segment`] reads it: its own index of tag sets and
 //! its blocks of values, each verified before it is decoded. A segment never changes and knows
 //! nothing of other segments; tombstones, ranks and overlaps are its reader's business.
 //! docs/format.md describes the bytes; `layout` holds the numbers that the description names.
 
+mod arena;
 mod bounds;
 mod builder;
 mod chunks;

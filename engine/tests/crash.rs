@@ -1,10 +1,11 @@
-//! A workload is cut at every storage call, with unsynced bytes kept, dropped and torn; then the
+//! A workload with flushes and a merge of segments is cut at every storage call, with unsynced bytes kept, dropped and torn; then the
 //! directory is opened again, twice: acknowledged ⊆ recovered ⊆ sent.
 
 mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use plimsoll_engine::Engine;
 use plimsoll_engine::catalog::CatalogChange;
@@ -20,11 +21,14 @@ struct Told {
     sent: Points,
     acknowledged: Points,
     database_made: bool,
+    merges: u64,
 }
 
 const STEPS: i64 = 24;
+/// The step after which the segments are merged: there are two, and the head.
+const MERGE_AFTER: i64 = 20;
 
-/// Writes, overwrites, late writes, flushes; stops at the first error, as a killed client does.
+/// Writes, overwrites, late writes, flushes, a merge; stops at the first error, as a killed client does.
 fn work(storage: &Arc<Memory>) -> Told {
     let mut told = Told::default();
     let shared: Arc<dyn Storage> = storage.clone();
@@ -57,7 +61,11 @@ fn work(storage: &Arc<Memory>) -> Told {
         if step % 9 == 8 && engine.flush().is_err() {
             return told;
         }
+        if step == MERGE_AFTER && engine.compact_all(&AtomicBool::new(false)).is_err() {
+            return told;
+        }
     }
+    told.merges = engine.stats().compactions;
     told
 }
 
@@ -108,6 +116,7 @@ fn acknowledged_points_survive_a_cut_at_every_storage_call() {
         told.sent.len(),
         "without a cut nothing fails"
     );
+    assert_eq!(told.merges, 1);
     let operations = whole.operations();
     assert!(
         operations > 60,

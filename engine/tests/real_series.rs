@@ -2,10 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's input is as its README says")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use plimsoll_engine::catalog::CatalogChange;
+use plimsoll_engine::clock::ManualClock;
 use plimsoll_engine::model::{TagSet, TimeRange, Values};
+use plimsoll_engine::predicate::TagPredicate;
 use plimsoll_engine::segment::{Scratch, Segment, SegmentBuilder, SegmentIdentity};
+use plimsoll_engine::{Batch, Engine, Options, Timestamp};
 use plimsoll_wal::storage::memory::Memory;
 use plimsoll_wal::storage::{ReadMode, Storage};
 
@@ -169,4 +176,74 @@ fn real_series_come_back_and_are_small() {
         );
         assert!(bytes < bytes_max, "{bytes} bytes a value at {every} s");
     }
+}
+
+/// How many times the recording is flushed while it is written.
+const FLUSHES: usize = 8;
+const EVERY: usize = 10;
+
+/// Every column of the database, by name.
+fn columns(engine: &Engine) -> BTreeMap<String, (Vec<i64>, Values)> {
+    let view = engine.snapshot().view("d", "", TimeRange::ALL).unwrap();
+    let mut found = BTreeMap::new();
+    for measurement in view.measurements().unwrap() {
+        for series in view.series(&measurement, &TagPredicate::All).unwrap() {
+            for (field, kind) in view.fields(&measurement).unwrap() {
+                let column = view.column(&series, &field, kind).unwrap();
+                let name = format!("{measurement} {} {field} {kind}", series.tags);
+                found.insert(name, (column.times, column.values));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn real_series_of_many_flushes_are_merged_as_small_as_if_written_at_once() {
+    let Some(recording) = recording() else {
+        eprintln!(
+            "SKIPPED real_series_of_many_flushes_are_merged_as_small_as_if_written_at_once \
+             ../shared/data is not there"
+        );
+        return;
+    };
+    let mut rows: BTreeMap<i64, Batch> = BTreeMap::new();
+    for series in &recording.series {
+        let (times, values) = sampled(&recording, series, EVERY);
+        let tags = tags(&recording, series);
+        for (row, time) in times.iter().enumerate() {
+            let value = values.value(row).to_owned();
+            let batch = rows.entry(*time).or_default();
+            batch.add(&series.metric, &tags, Timestamp(*time), [("value", value)]);
+        }
+    }
+    let last = *rows.last_key_value().unwrap().0;
+    let clock = Arc::new(ManualClock::new(Timestamp(last)));
+    let (engine, _) = Engine::open(Arc::new(Memory::new()), Options::new("data"), clock).unwrap();
+    let create = CatalogChange::CreateDatabase {
+        name: "d".to_owned(),
+        policy: None,
+    };
+    engine.change(&create).unwrap();
+    let per_flush = rows.len().div_ceil(FLUSHES);
+    for (written, batch) in (1..).zip(rows.values()) {
+        engine.write("d", "", batch).unwrap();
+        if written % per_flush == 0 || written == rows.len() {
+            engine.flush().unwrap();
+        }
+    }
+    let before = columns(&engine);
+    let points: usize = before.values().map(|column| column.0.len()).sum();
+    let done = engine.compact_all(&AtomicBool::new(false)).unwrap();
+    assert!(columns(&engine) == before, "every value stays as it was");
+    #[expect(clippy::cast_precision_loss, reason = "a ratio to print")]
+    let per_point = |bytes: u64| bytes as f64 / points as f64;
+    let bytes_before: u64 = done.iter().map(|one| one.bytes_before).sum();
+    let bytes_after: u64 = done.iter().map(|one| one.bytes_after).sum();
+    println!(
+        "{points} values in {FLUSHES} flushes: {:.3} bytes each, {:.3} merged",
+        per_point(bytes_before),
+        per_point(bytes_after)
+    );
+    assert!(per_point(bytes_after) < 1.3, "as one segment at once takes");
 }

@@ -25,6 +25,9 @@ enum Command {
     /// Finds what `serve` would refuse, without serving.
     #[command(after_help = EXIT_CODES)]
     CheckConfig(ServeArgs),
+    /// Merges every partition of a data directory that no server uses into one segment.
+    #[command(after_help = EXIT_CODES)]
+    Compact(DataArgs),
     /// Asks a server whether it is well; the exit code answers (0: it is).
     Ping(commands::ping::PingArgs),
     /// Runs a query on a server and prints the answer.
@@ -37,8 +40,31 @@ the same name; flags win over variables, variables over the file.
 Exit codes: 0 ended in order, 1 failed, 2 wrong flag, variable or configuration, 3 cannot listen, \
 4 data directory cannot be used, 5 stored data is corrupt, 6 token or CA file cannot be read";
 
-/// The options of `serve` and `check-config`.
+/// The options of commands that work on a data directory.
 #[derive(Debug, Args)]
+struct DataArgs {
+    /// TOML file with settings
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data directory [default: ./plimsoll-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl DataArgs {
+    /// The same configuration as `serve` would have.
+    fn config(self) -> Result<(Config, Vec<String>), Failure> {
+        let args = ServeArgs {
+            config: self.config,
+            data: self.data,
+            ..ServeArgs::default()
+        };
+        args.config()
+    }
+}
+
+/// The options of `serve` and `check-config`.
+#[derive(Debug, Default, Args)]
 struct ServeArgs {
     /// TOML file with settings
     #[arg(long, value_name = "FILE")]
@@ -145,6 +171,9 @@ pub fn run() -> ExitCode {
         Command::CheckConfig(args) => args
             .config()
             .and_then(|(config, warnings)| commands::check_config::run(&config, &warnings)),
+        Command::Compact(args) => args
+            .config()
+            .and_then(|(config, warnings)| commands::compact::run(&config, &warnings)),
         Command::Ping(args) => commands::ping::run(&args),
         Command::Query(args) => commands::query::run(&args),
     };

@@ -2,6 +2,7 @@
 
 pub mod check_config;
 mod client;
+pub mod compact;
 pub mod ping;
 pub mod query;
 pub mod serve;

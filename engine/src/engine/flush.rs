@@ -20,8 +20,14 @@ impl Engine {
     /// Whether the head is large enough, or its log long enough, to be flushed.
     pub(super) fn is_flush_due(&self) -> bool {
         let state = self.state.read();
+        // Where there are too many segments, merging gets a chance to come before the next.
+        let head_bytes = if state.is_merge_urgent() {
+            self.options.head_bytes_max / 4 * 3
+        } else {
+            self.options.head_bytes_max / 2
+        };
         state.frozen.is_some()
-            || state.open.bytes() as u64 > self.options.head_bytes_max / 2
+            || state.open.bytes() as u64 > head_bytes
             || self.log_bytes() > self.options.log_bytes_max
     }
 

@@ -108,6 +108,8 @@ impl Engine {
             log,
             state: RwLock::new(state),
             manifest: Mutex::new(manifest),
+            merging: Mutex::default(),
+            being_merged: super::compaction::BeingMerged::default(),
             undrained: Mutex::new(undrained),
             boundary: AtomicU64::new(boundary),
             log_bytes_flushed: AtomicU64::new(0),

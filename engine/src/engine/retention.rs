@@ -64,6 +64,9 @@ impl Engine {
             edited
         };
         self.replace_manifest(&mut manifest, edited)?;
+        drop(manifest);
+        // A merge of one of them sees that it is gone, and stops before its directory goes.
+        self.being_merged.wait_for(ids);
         for id in ids {
             self.storage.remove_directory(&self.paths.partition(*id))?;
         }

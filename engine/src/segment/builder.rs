@@ -1,12 +1,13 @@
 //! Collects the chunks of a segment, encodes each at once, and writes them in the segment's order.
 
 use std::cmp::Ordering;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use plimsoll_wal::storage::Storage;
 
+use super::arena::{Arena, ChunkData, Piece, temporary_name};
 use super::bounds::{self, ObjectsEncoder};
 use super::chunks::{self, ChunkEncoder, Sparse};
 use super::layout::{self, Footer, GROUP, PAGE_BYTES, Section, Span};
@@ -22,10 +23,8 @@ use crate::model::tags::{raw_pairs, unescaped};
 use crate::model::{FieldType, TagSet, Timestamp, Values};
 use crate::{Error, Result};
 
-/// Encoded bytes are kept in pieces of this size, so that none is ever copied to grow.
-const PIECE_BYTES: usize = 1 << 20;
-
-/// What a segment will hold. Chunks may come in any order.
+/// What a segment will hold. Chunks may come in any order, unless they go to the file at once
+/// ([`SegmentBuilder::in_order`]).
 #[derive(Debug)]
 pub struct SegmentBuilder {
     identity: SegmentIdentity,
@@ -38,7 +37,7 @@ pub struct SegmentBuilder {
     /// The first and last time of chunks that leave out rows of their time column.
     sparse_bounds: HashMap<usize, (i64, i64)>,
     entries: Arena,
-    data: Arena,
+    data: ChunkData,
     points: u64,
     encoder: ChunkEncoder,
 }
@@ -53,9 +52,34 @@ struct NewChunk {
 }
 
 impl SegmentBuilder {
-    /// Starts an empty segment.
+    /// Starts an empty segment, which is in memory until it is written.
     #[must_use]
     pub fn new(identity: SegmentIdentity) -> Self {
+        Self::with(identity, ChunkData::Memory(Arena::default()))
+    }
+
+    /// Starts an empty segment whose values go to the file at once, under a temporary name beside
+    /// `path`, so that only its index is in memory. Chunks must come in the segment's order: by
+    /// measurement, field, type, then tag set. What is not written in the end is left to
+    /// [`Self::discard`], or to the next start.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn in_order(identity: SegmentIdentity, storage: &dyn Storage, path: &Path) -> Result<Self> {
+        let writer = start_file(identity, storage, path)?;
+        Ok(Self::with(identity, ChunkData::File(Box::new(writer))))
+    }
+
+    /// Removes the file that [`Self::in_order`] began beside `path`.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn discard(self, storage: &dyn Storage, path: &Path) -> Result<()> {
+        drop(self.data);
+        remove_temporary(storage, path)
+    }
+
+    fn with(identity: SegmentIdentity, data: ChunkData) -> Self {
         Self {
             identity,
             names: Interner::default(),
@@ -65,7 +89,7 @@ impl SegmentBuilder {
             chunks: Vec::new(),
             sparse_bounds: HashMap::new(),
             entries: Arena::default(),
-            data: Arena::default(),
+            data,
             points: 0,
             encoder: ChunkEncoder::default(),
         }
@@ -141,8 +165,8 @@ impl SegmentBuilder {
             column: self.columns.number(&column, |column| *column),
             tag_set: self.tag_sets.number(tags, Clone::clone),
             time_column,
-            entries: self.entries.put(&self.encoder.entries),
-            data: self.data.put(&self.encoder.data),
+            entries: self.entries.put(&self.encoder.entries)?,
+            data: self.data.put(&self.encoder.data)?,
         });
         self.points += values.len() as u64;
         Ok(())
@@ -178,26 +202,44 @@ impl SegmentBuilder {
     /// How many bytes the encoded values take so far.
     #[must_use]
     pub fn encoded_bytes(&self) -> usize {
-        self.entries.len + self.data.len
+        self.entries.len() + self.data.len()
     }
 
     /// Writes the segment to `path`, by way of a temporary name in the same directory, durably.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where nothing was added, or two chunks of one column and tag set;
-    /// [`Error::Limit`] where a section is too large; [`Error::Storage`].
+    /// [`Error::Invalid`] where nothing was added, or two chunks of one column and tag set, or
+    /// where chunks that go to the file at once came in another order; [`Error::Limit`] where a
+    /// section is too large; [`Error::Storage`].
     pub fn write(self, storage: &dyn Storage, path: &Path) -> Result<SegmentFacts> {
-        let plan = Plan::of(&self)?;
-        let temporary = temporary_name(path);
-        if storage.exists(&temporary)? {
-            // Left over from a process that was stopped while it wrote.
-            storage.remove(&temporary)?;
+        let written = self.write_file(storage, path);
+        if written.is_err()
+            && let Err(error) = remove_temporary(storage, path)
+        {
+            tracing::warn!(%error, "a segment that failed left a file, until the next start");
         }
-        let mut writer = Writer::new(storage.create(&temporary)?);
+        written
+    }
+
+    fn write_file(mut self, storage: &dyn Storage, path: &Path) -> Result<SegmentFacts> {
+        let plan = Plan::of(&self)?;
+        let mut writer = match std::mem::take(&mut self.data) {
+            ChunkData::File(_) if !plan.chunks.is_sorted() => {
+                return Err(Error::Invalid("chunks that came out of order".into()));
+            }
+            ChunkData::File(writer) => *writer,
+            ChunkData::Memory(data) => {
+                let mut writer = start_file(self.identity, storage, path)?;
+                for number in &plan.chunks {
+                    writer.put(data.bytes(self.chunks[*number].data))?;
+                }
+                writer
+            }
+        };
         let footer = self.write_sections(plan, &mut writer)?;
         let (bytes, footer_crc) = footer.encode();
         let len_bytes = writer.finish(&bytes)?;
-        storage.rename(&temporary, path)?;
+        storage.rename(&temporary_name(path), path)?;
         if let Some(directory) = path.parent() {
             storage.sync_directory(directory)?;
         }
@@ -211,15 +253,14 @@ impl SegmentBuilder {
         })
     }
 
+    /// Writes what follows the chunks' values.
     fn write_sections(self, plan: Plan, writer: &mut Writer) -> Result<Footer> {
         let header = layout::encode_header(self.identity);
-        writer.put(&header)?;
         let mut sections = [Span::default(); 12];
         let mut keep = |section: Section, span: Span| sections[section as usize - 1] = span;
 
-        let start = writer.offset();
-        let (index, groups) = self.write_chunks(&plan, start, writer)?;
-        keep(Section::ChunkData, writer.span_from(start));
+        keep(Section::ChunkData, writer.span_from(header.len() as u64));
+        let (index, groups) = self.index_chunks(&plan);
         let (first, last) = plan.bounds(&self);
         let points = self.points;
         let index_sections = IndexSections::encode(&self, &plan)?;
@@ -250,33 +291,28 @@ impl SegmentBuilder {
         })
     }
 
-    /// Writes the values of all chunks; returns their index and its groups.
-    fn write_chunks(
-        &self,
-        plan: &Plan,
-        start: u64,
-        writer: &mut Writer,
-    ) -> Result<(Vec<u8>, Vec<u8>)> {
+    /// The index of all chunks, whose values lie in the plan's order, and its groups.
+    fn index_chunks(&self, plan: &Plan) -> (Vec<u8>, Vec<u8>) {
         let (mut index, mut groups) = (Vec::new(), Vec::new());
+        let mut offset = 0u64;
         for column in plan.chunks.chunk_by(|a, b| self.same_column(*a, *b)) {
             for group in column.chunks(GROUP as usize) {
                 groups.extend((index.len() as u64).to_le_bytes());
-                groups.extend((writer.offset() - start).to_le_bytes());
+                groups.extend(offset.to_le_bytes());
                 let mut before = 0;
                 for number in group {
                     let chunk = &self.chunks[*number];
-                    let data = self.data.bytes(chunk.data);
                     let time_column = plan.time_numbers[chunk.time_column as usize]
                         .expect("the plan numbers every column that a chunk has");
                     let step = i64::from(time_column) - before;
                     before = i64::from(time_column);
                     let entries = self.entries.bytes(chunk.entries);
-                    chunks::put_entry(step, entries, data.len(), &mut index);
-                    writer.put(data)?;
+                    chunks::put_entry(step, entries, chunk.data.len(), &mut index);
+                    offset += chunk.data.len() as u64;
                 }
             }
         }
-        Ok((index, groups))
+        (index, groups)
     }
 
     fn same_column(&self, a: usize, b: usize) -> bool {
@@ -547,11 +583,21 @@ fn check_strings(values: &Values) -> Result<()> {
     Ok(())
 }
 
-/// The name that `path` is written under before it is whole.
-fn temporary_name(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".tmp");
-    name.into()
+fn remove_temporary(storage: &dyn Storage, path: &Path) -> Result<()> {
+    let temporary = temporary_name(path);
+    if storage.exists(&temporary)? {
+        storage.remove(&temporary)?;
+    }
+    Ok(())
+}
+
+/// Creates the file that becomes `path` and gives it its header.
+fn start_file(identity: SegmentIdentity, storage: &dyn Storage, path: &Path) -> Result<Writer> {
+    // One may be left over from a process that was stopped while it wrote.
+    remove_temporary(storage, path)?;
+    let mut writer = Writer::new(storage.create(&temporary_name(path))?);
+    writer.put(&layout::encode_header(identity))?;
+    Ok(writer)
 }
 
 /// The numbers below `len`, sorted by key.
@@ -601,46 +647,5 @@ impl<T: Clone + Eq + std::hash::Hash> Interner<T> {
         self.items.push(item.clone());
         self.numbers.insert(item, number);
         number
-    }
-}
-
-/// Bytes in pieces that never move.
-#[derive(Debug, Default)]
-struct Arena {
-    pieces: Vec<Vec<u8>>,
-    len: usize,
-}
-
-/// Where some bytes of an arena lie.
-#[derive(Debug, Clone, Copy)]
-struct Piece {
-    number: u32,
-    start: u32,
-    len: u32,
-}
-
-impl Arena {
-    fn put(&mut self, bytes: &[u8]) -> Piece {
-        let fits = |piece: &Vec<u8>| piece.capacity() - piece.len() >= bytes.len();
-        if !self.pieces.last().is_some_and(fits) {
-            self.pieces
-                .push(Vec::with_capacity(PIECE_BYTES.max(bytes.len())));
-        }
-        let number = self.pieces.len() - 1;
-        let piece = &mut self.pieces[number];
-        let start = piece.len();
-        piece.extend_from_slice(bytes);
-        self.len += bytes.len();
-        let small = |n: usize| u32::try_from(n).expect("a flush's chunk is far below 4 GiB");
-        Piece {
-            number: small(number),
-            start: small(start),
-            len: small(bytes.len()),
-        }
-    }
-
-    fn bytes(&self, piece: Piece) -> &[u8] {
-        let start = piece.start as usize;
-        &self.pieces[piece.number as usize][start..start + piece.len as usize]
     }
 }

@@ -50,6 +50,62 @@ impl Source<'_> {
         read
     }
 
+    /// Reads the times of a block, and which of them are present where it is sparse, into
+    /// `scratch`; answers the bytes of its values.
+    fn load(&self, block: &BlockRef, scratch: &mut Scratch) -> Result<&[u8]> {
+        let corrupt = |_: Malformed| self.chunks.corrupt_block(self.pages, block);
+        let bytes = self.chunks.data(self.pages, block)?;
+        let here = (self.token, block.time_block);
+        if scratch.times_of != Some(here) {
+            scratch.times_of = None;
+            scratch.times.clear();
+            self.times
+                .read(self.pages, &block.time_block, &mut scratch.times)?;
+            scratch.times_of = Some(here);
+        }
+        if block.sparse {
+            let rows = block.time_block.extent.count;
+            let bitmap = bytes
+                .split_at_checked(rows.div_ceil(8))
+                .ok_or_else(|| corrupt(Malformed("a block without its bitmap")))?;
+            scratch.present.clear();
+            boolean::read_bitmap(bitmap.0, rows, &mut scratch.present).map_err(corrupt)?;
+            Ok(bitmap.1)
+        } else {
+            Ok(bytes)
+        }
+    }
+
+    /// Appends every row of a block's times, whether each is present, and the values of those
+    /// that are. On an error, what was appended means nothing.
+    pub fn read_rows(
+        &self,
+        block: &BlockRef,
+        scratch: &mut Scratch,
+        times: &mut Vec<i64>,
+        present: &mut Vec<bool>,
+        values: &mut Values,
+    ) -> Result<()> {
+        let corrupt = |_: Malformed| self.chunks.corrupt_block(self.pages, block);
+        let bytes = self.load(block, scratch)?;
+        let (present_start, values_start) = (present.len(), values.len());
+        times.extend_from_slice(&scratch.times);
+        if block.sparse {
+            present.extend_from_slice(&scratch.present);
+        } else {
+            present.resize(present.len() + scratch.times.len(), true);
+        }
+        decode(block, bytes, &mut scratch.integers, values).map_err(corrupt)?;
+        let new = &present[present_start..];
+        let count = new.iter().filter(|there| **there).count();
+        if count != block.count as usize || values.len() - values_start != count {
+            return Err(corrupt(Malformed(
+                "a block of other rows than its entry says",
+            )));
+        }
+        Ok(())
+    }
+
     fn read_all(
         &self,
         block: &BlockRef,
@@ -66,26 +122,7 @@ impl Source<'_> {
             )));
         }
         let corrupt = |_: Malformed| self.chunks.corrupt_block(self.pages, block);
-        let bytes = self.chunks.data(self.pages, block)?;
-        let here = (self.token, block.time_block);
-        if scratch.times_of != Some(here) {
-            scratch.times_of = None;
-            scratch.times.clear();
-            self.times
-                .read(self.pages, &block.time_block, &mut scratch.times)?;
-            scratch.times_of = Some(here);
-        }
-        let bytes = if block.sparse {
-            let rows = block.time_block.extent.count;
-            let bitmap = bytes
-                .split_at_checked(rows.div_ceil(8))
-                .ok_or_else(|| corrupt(Malformed("a block without its bitmap")))?;
-            scratch.present.clear();
-            boolean::read_bitmap(bitmap.0, rows, &mut scratch.present).map_err(corrupt)?;
-            bitmap.1
-        } else {
-            bytes
-        };
+        let bytes = self.load(block, scratch)?;
         let (times_start, values_start) = (times.len(), values.len());
         if block.sparse {
             let rows = scratch.times.iter().zip(&scratch.present);

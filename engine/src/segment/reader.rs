@@ -348,13 +348,33 @@ impl Segment {
         times: &mut Vec<i64>,
         values: &mut Values,
     ) -> Result<()> {
-        let source = Source {
+        self.source().read(block, range, scratch, times, values)
+    }
+
+    /// Appends every row of the times that a block of this segment refers to, whether each is
+    /// present, and the values of those that are. On an error, what was appended means nothing.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub(crate) fn read_rows(
+        &self,
+        block: &BlockRef,
+        scratch: &mut Scratch,
+        times: &mut Vec<i64>,
+        present: &mut Vec<bool>,
+        values: &mut Values,
+    ) -> Result<()> {
+        self.source()
+            .read_rows(block, scratch, times, present, values)
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source {
             token: self.token,
             pages: &self.pages,
             times: &self.times,
             chunks: &self.chunks,
-        };
-        source.read(block, range, scratch, times, values)
+        }
     }
 
     /// Verifies every checksum, and that every block decodes to what the index says of it.

@@ -8,6 +8,7 @@ use crate::Result;
 const BUFFER_BYTES: usize = 256 * PAGE_BYTES;
 
 /// A file that grows at its end.
+#[derive(Debug)]
 pub struct Writer {
     file: Box<dyn File>,
     buffer: Vec<u8>,

@@ -65,7 +65,7 @@ async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<()
         return Err(Failure::new(Code::Failed, "cannot take signals"));
     };
     let collecting = Collecting::start(app, &config.sources)?;
-    let (maintenance, broken) = Maintenance::start(Arc::clone(app), config.engine.durability);
+    let (maintenance, broken) = Maintenance::start(app, config.engine.durability);
     print(&greeting(config, &listener));
     tracing::info!(address = %listener.address, "started");
     let mut ended = Ok(());
@@ -73,8 +73,8 @@ async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<()
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
-            _ = broken => {
-                let line = "the maintenance thread broke off; see the log above";
+            () = broken.notified() => {
+                let line = "a maintenance thread broke off; see the log above";
                 ended = Err(Failure::new(Code::Failed, line));
             }
         }

@@ -48,6 +48,30 @@ pub(super) async fn serve(State(app): State<Arc<App>>) -> Response {
             "Partitions that retention dropped.",
         ),
         (
+            "compactions_total",
+            "counter",
+            stats.compactions,
+            "Merges of segments.",
+        ),
+        (
+            "compactions_failed_total",
+            "counter",
+            stats.compactions_failed,
+            "Merges that failed and left the segments as they were.",
+        ),
+        (
+            "compaction_read_bytes_total",
+            "counter",
+            stats.compaction_bytes_read,
+            "Bytes of segments that merges read.",
+        ),
+        (
+            "compaction_written_bytes_total",
+            "counter",
+            stats.compaction_bytes_written,
+            "Bytes of segments that merges wrote.",
+        ),
+        (
             "head_bytes",
             "gauge",
             stats.head_bytes,

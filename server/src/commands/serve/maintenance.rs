@@ -1,4 +1,5 @@
-//! The thread that does what is due in the engine: flush, retention, interval sync.
+//! The threads that do what is due in the engine: one flushes, drops what expired and syncs at
+//! intervals; one merges segments, which takes longer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,47 +7,74 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use plimsoll_engine::Durability;
-use tokio::sync::oneshot;
+use tokio::sync::Notify;
 
 use crate::app::App;
 
 /// How often it looks; an interval sync that is shorter is looked at more often.
 const EVERY: Duration = Duration::from_millis(100);
 const EVERY_MIN: Duration = Duration::from_millis(1);
+/// How often it looks whether segments are to be merged.
+const MERGE_EVERY: Duration = Duration::from_secs(1);
 
-/// The running thread.
+/// The running threads.
 #[derive(Debug)]
 pub(super) struct Maintenance {
     stopping: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    threads: [JoinHandle<()>; 2],
+}
+
+/// What a thread does until it is told to stop.
+type Work = Box<dyn FnOnce(&App, &AtomicBool) + Send>;
+
+/// Says that a thread has ended when it is dropped, so that a panic is not overlooked.
+struct Running(Arc<Notify>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 impl Maintenance {
-    /// Starts it. The receiver ends when the thread does, so that a panic is not overlooked.
-    pub(super) fn start(app: Arc<App>, durability: Durability) -> (Self, oneshot::Receiver<()>) {
+    /// Starts them. The notice comes when one of them ends.
+    pub(super) fn start(app: &Arc<App>, durability: Durability) -> (Self, Arc<Notify>) {
         let every = match durability {
             Durability::Interval(every) => every.clamp(EVERY_MIN, EVERY),
             Durability::Sync | Durability::None => EVERY,
         };
         let stopping = Arc::new(AtomicBool::new(false));
-        let (running, broken) = oneshot::channel();
-        let stop = Arc::clone(&stopping);
-        let thread = std::thread::Builder::new()
-            .name("maintenance".to_owned())
-            .spawn(move || {
-                let _running: oneshot::Sender<()> = running;
-                maintain(&app, &stop, every);
-            })
-            .expect("the machine can start a thread while the server starts");
-        (Self { stopping, thread }, broken)
+        let broken = Arc::new(Notify::new());
+        let start = |name: &str, work: Work| {
+            let (app, stop) = (Arc::clone(app), Arc::clone(&stopping));
+            let running = Running(Arc::clone(&broken));
+            std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(move || {
+                    let _running = running;
+                    work(&app, &stop);
+                })
+                .expect("the machine can start a thread while the server starts")
+        };
+        let threads = [
+            start(
+                "maintenance",
+                Box::new(move |app, stop| maintain(app, stop, every)),
+            ),
+            start("compaction", Box::new(compact)),
+        ];
+        (Self { stopping, threads }, broken)
     }
 
-    /// Ends it, after what it is doing now.
+    /// Ends them: a flush after it is done, a merge at once, which leaves the segments as they
+    /// were.
     pub(super) fn stop(self) {
         self.stopping.store(true, Ordering::Release);
-        self.thread.thread().unpark();
-        if self.thread.join().is_err() {
-            tracing::error!("the maintenance thread had panicked");
+        for thread in self.threads {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                tracing::error!("a maintenance thread had panicked");
+            }
         }
     }
 }
@@ -68,5 +96,25 @@ fn maintain(app: &App, stopping: &AtomicBool, every: Duration) {
             said = text;
         }
         std::thread::park_timeout(every);
+    }
+}
+
+fn compact(app: &App, stopping: &AtomicBool) {
+    while !stopping.load(Ordering::Acquire) {
+        match app.engine.compact_step(stopping) {
+            Ok(Some(done)) => {
+                tracing::debug!(
+                    partition = done.partition.0,
+                    segments_before = done.segments_before,
+                    segments_after = done.segments_after,
+                    "merged segments"
+                );
+                continue;
+            }
+            Ok(None) => {}
+            // The engine leaves the partition alone for a while, so that this is not said often.
+            Err(error) => tracing::error!("merging segments failed: {error}"),
+        }
+        std::thread::park_timeout(MERGE_EVERY);
     }
 }

@@ -1,0 +1,12 @@
+//! Compaction: which segments of a partition are merged, and the merge itself.
+//!
+//! [`plan`] decides and touches nothing; [`merge`] reads segments and fills one builder. Neither
+//! knows the manifest or the engine's state: `engine/compaction.rs` installs what they make.
+
+mod merge;
+mod plan;
+mod rows;
+mod tag_sets;
+
+pub(crate) use merge::{Ended, merge};
+pub(crate) use plan::{Candidate, Run, SEGMENTS_MAX, Temperature, plan, plan_whole};

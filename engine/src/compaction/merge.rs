@@ -1,0 +1,163 @@
+//! Merges segments into one, column by column and, within a column, tag set by tag set.
+//!
+//! What is in memory at once: the list of tag sets, the new segment's index, and the rows of one
+//! field of one series.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+use smallvec::SmallVec;
+
+use super::rows::Rows;
+use super::tag_sets::TagSets;
+use crate::model::{FieldType, TimeRange};
+use crate::segment::{BlockRef, ColumnId, Scratch, Segment, SegmentBuilder};
+use crate::{Error, Result};
+
+/// How many tag sets of a column are looked up in the segments at once.
+const BATCH_TAG_SETS: usize = 128;
+
+/// How a merge ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Everything is in the builder.
+    Whole,
+    /// It was told to stop.
+    Stopped,
+}
+
+/// A column of the new segment: which segments have it, lowest rank first.
+type Sources = SmallVec<[(usize, ColumnId); 4]>;
+
+/// Puts every point of `segments`, lowest rank first, into `builder`, in the segment's order; of
+/// two values of one field, series and time the one of the higher rank stays. Asks `goes_on`
+/// between batches whether it should.
+///
+/// # Errors
+/// [`Error::Corrupt`] where a segment does not verify; what the builder answers.
+pub(crate) fn merge(
+    segments: &[Arc<Segment>],
+    builder: &mut SegmentBuilder,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<Ended> {
+    let tag_sets = TagSets::of(segments)?;
+    let mut columns: BTreeMap<(&Arc<str>, &Arc<str>, FieldType), Sources> = BTreeMap::new();
+    for (number, segment) in segments.iter().enumerate() {
+        for measurement in segment.measurements() {
+            for (field, field_type, column) in segment.columns(measurement) {
+                let sources = columns.entry((measurement, field, field_type));
+                sources.or_default().push((number, column));
+            }
+        }
+    }
+    let mut scratch = Scratch::default();
+    for ((measurement, field, field_type), sources) in columns {
+        let mut merging = Merging {
+            segments,
+            tag_sets: &tag_sets,
+            measurement,
+            field,
+            field_type,
+            scratch: &mut scratch,
+        };
+        let places: Vec<u32> = merging.places(&sources)?.iter().collect();
+        for batch in places.chunks(BATCH_TAG_SETS) {
+            if !goes_on() {
+                return Ok(Ended::Stopped);
+            }
+            merging.batch(&sources, batch[0], batch[batch.len() - 1], builder)?;
+        }
+    }
+    Ok(Ended::Whole)
+}
+
+/// One column while it is merged.
+struct Merging<'a> {
+    segments: &'a [Arc<Segment>],
+    tag_sets: &'a TagSets,
+    measurement: &'a str,
+    field: &'a str,
+    field_type: FieldType,
+    scratch: &'a mut Scratch,
+}
+
+impl Merging<'_> {
+    /// The tag sets that have the column in any segment.
+    fn places(&self, sources: &Sources) -> Result<RoaringBitmap> {
+        let mut places = RoaringBitmap::new();
+        for (number, column) in sources {
+            for id in self.segments[*number].column_ids(*column)?.iter() {
+                places.insert(self.place(*number, id)?);
+            }
+        }
+        Ok(places)
+    }
+
+    fn place(&self, segment: usize, id: u32) -> Result<u32> {
+        let place = self.tag_sets.place(segment, id);
+        place.ok_or_else(|| Error::Corrupt {
+            what: "a set of tag-set ids",
+            path: self.segments[segment].path().to_owned(),
+            offset: 0,
+        })
+    }
+
+    /// Merges the tag sets whose places lie from `first` to `last`.
+    fn batch(
+        &mut self,
+        sources: &Sources,
+        first: u32,
+        last: u32,
+        builder: &mut SegmentBuilder,
+    ) -> Result<()> {
+        let mut found: Vec<(u32, usize, Vec<BlockRef>)> = Vec::new();
+        for (number, column) in sources {
+            let ids = self.tag_sets.ids_between(*number, first, last);
+            let segment = &self.segments[*number];
+            segment.scan(*column, &ids, TimeRange::ALL, &mut |id, blocks| {
+                found.push((self.place(*number, id)?, *number, blocks.to_vec()));
+                Ok(())
+            })?;
+        }
+        found.sort_by_key(|(place, number, _)| (*place, *number));
+        for pieces in found.chunk_by(|a, b| a.0 == b.0) {
+            let mut rows = Rows::new(self.field_type);
+            for (_, number, blocks) in pieces {
+                rows.overlay(self.read(*number, blocks)?);
+            }
+            self.put(pieces[0].0, &rows, builder)?;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, segment: usize, blocks: &[BlockRef]) -> Result<Rows> {
+        let mut rows = Rows::new(self.field_type);
+        for block in blocks {
+            self.segments[segment].read_rows(
+                block,
+                self.scratch,
+                &mut rows.times,
+                &mut rows.present,
+                &mut rows.values,
+            )?;
+        }
+        Ok(rows)
+    }
+
+    /// Hands the rows of one series to the builder: the one place that all merged rows pass.
+    fn put(&self, place: u32, rows: &Rows, builder: &mut SegmentBuilder) -> Result<()> {
+        if rows.values.is_empty() {
+            return Ok(());
+        }
+        let times = builder.time_column(&rows.times)?;
+        builder.chunk(
+            self.measurement,
+            self.field,
+            self.tag_sets.tags(place),
+            times,
+            Some(&rows.present),
+            &rows.values,
+        )
+    }
+}
