@@ -125,9 +125,7 @@ pub fn questions(pod: &str, start: i64, end: i64) -> Vec<Question> {
             ),
             over(
                 "300s",
-                format!(
-                    "quantile by (namespace_name) (0.95, quantile_over_time(0.95, {all}[5m]))"
-                ),
+                format!("quantile by (namespace_name) (0.95, quantile_over_time(0.95, {all}[5m]))"),
             ),
         ),
         question(

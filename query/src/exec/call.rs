@@ -1,17 +1,24 @@
 //! Runs one call over one group.
 
+use std::collections::HashMap;
+use std::fmt::Write;
+
 use plimsoll_engine::model::{FieldType, FieldValue, Values};
 
 use super::column::Column;
 use super::error::{Error, Result};
 use super::load::{Argument, Block, Member, range};
 use super::merged::Merged;
+use super::pool;
 use super::select::Run;
 use super::window::Windows;
 use crate::functions::fill::{self, Filling};
 use crate::functions::fold::{Folded, Pick};
 use crate::functions::{Fold, Transform, Whole, integral, transform, window};
 use crate::plan::{Call, Function, Input, Kind, Plan};
+
+/// Members whose blocks are in memory at a time, where a call does not need all of them.
+const MEMBERS_AT_ONCE: usize = 256;
 
 /// What a call answers for one group, in the query's direction.
 pub(crate) struct Points {
@@ -101,33 +108,46 @@ impl Caller<'_> {
         }
     }
 
-    /// The blocks of the group's members, in the order of series.
-    fn each_block(&self, job: &Job<'_>, mut visit: impl FnMut(Block) -> Result<()>) -> Result<()> {
+    /// What `work` makes of the blocks of the group's members, in the order of series; a member's
+    /// number goes with its block.
+    fn each_block<R: Send>(
+        &self,
+        job: &Job<'_>,
+        work: impl Fn(u32, Block) -> Result<R> + Sync,
+        mut visit: impl FnMut(R) -> Result<()>,
+    ) -> Result<()> {
         let beside = if job.with_columns || !job.call.by.is_empty() {
             self.plan.references.as_slice()
         } else {
             &[]
         };
         let range = range(job.windows.start, job.windows.end);
-        for member in self.members {
-            if let Member::Table { extra, .. } = member
-                && *extra != job.extra
-            {
-                continue;
-            }
-            if let Some(block) = member.load(self.run, Some(job.argument), beside, range)? {
-                visit(block)?;
-            }
+        let numbered: Vec<(u32, &Member<'_>)> = (0_u32..).zip(self.members).collect();
+        for some in numbered.chunks(MEMBERS_AT_ONCE) {
+            let results = pool::map(self.run.execution, some, |(number, member)| {
+                if let Member::Table { extra, .. } = member
+                    && *extra != job.extra
+                {
+                    return Ok(None);
+                }
+                let block = member.load(self.run, Some(job.argument), beside, range)?;
+                block.map(|block| work(*number, block)).transpose()
+            })?;
+            results.into_iter().flatten().try_for_each(&mut visit)?;
         }
         Ok(())
     }
 
     fn merged(&self, job: &Job<'_>, takes: bool) -> Result<Merged> {
         let mut blocks = Vec::new();
-        self.each_block(job, |block| {
-            blocks.push(block);
-            Ok(())
-        })?;
+        self.each_block(
+            job,
+            |_, block| Ok(block),
+            |block| {
+                blocks.push(block);
+                Ok(())
+            },
+        )?;
         if !blocks.is_empty() && !takes {
             return Err(wrong_type(job));
         }
@@ -136,22 +156,22 @@ impl Caller<'_> {
 
     fn fold(&self, job: &Job<'_>, fold: Fold) -> Result<Points> {
         let mut folded = Folded::new(fold, job.argument.field_type);
-        let mut kept: Vec<Block> = Vec::new();
+        let mut kept: HashMap<u32, Block> = HashMap::new();
         let takes = fold.takes(job.argument.field_type);
-        let mut origin = 0;
-        self.each_block(job, |block| {
+        let part = |origin: u32, block: Block| {
             if !takes {
                 return Err(wrong_type(job));
             }
+            let mut part = Folded::new(fold, job.argument.field_type);
             if let Some(values) = &block.values {
-                folded.add(fold, &job.windows, origin, &block.times, values, None);
-                self.run.check_buckets(folded.len() as u64)?;
+                part.add(fold, &job.windows, origin, &block.times, values, None);
             }
-            origin += 1;
-            if job.with_columns {
-                kept.push(block);
-            }
-            Ok(())
+            Ok((part, job.with_columns.then_some((origin, block))))
+        };
+        self.each_block(job, part, |(part, block)| {
+            folded.merge(fold, part);
+            kept.extend(block);
+            self.run.check_buckets(folded.len() as u64)
         })?;
         let results = folded.finish(fold);
         let keeps_times = job.is_lone_selector && !job.windows.is_grouped();
@@ -252,14 +272,22 @@ impl Caller<'_> {
                     .position(|(known, _)| known == tag)
             })
             .collect();
-        let mut best: std::collections::BTreeMap<Vec<String>, u32> = Default::default();
+        let mut best: HashMap<String, u32> = HashMap::new();
+        let mut key = String::new();
         for row in rows {
-            let key = keys
-                .iter()
-                .map(|at| format!("{:?}", merged.beside[*at].cell(row as usize)));
-            let there = best.entry(key.collect()).or_insert(row);
-            if is_better(whole, values, &merged.times, row as usize, *there as usize) {
-                *there = row;
+            key.clear();
+            for at in &keys {
+                write_key(&merged.beside[*at], row as usize, &mut key);
+            }
+            match best.get_mut(key.as_str()) {
+                Some(there) => {
+                    if is_better(whole, values, &merged.times, row as usize, *there as usize) {
+                        *there = row;
+                    }
+                }
+                None => {
+                    best.insert(key.clone(), row);
+                }
             }
         }
         let mut rows: Vec<u32> = best.into_values().collect();
@@ -367,6 +395,20 @@ impl Caller<'_> {
     }
 }
 
+/// Appends a cell to a key in which equal texts are equal cells.
+fn write_key(column: &Column, row: usize, key: &mut String) {
+    if let Column::Typed {
+        values: Values::String(values),
+        present: None,
+    } = column
+    {
+        let text = &values[row];
+        write!(key, "{}:{text}", text.len()).expect("a String takes all that is written");
+    } else {
+        write!(key, "{:?};", column.cell(row)).expect("a String takes all that is written");
+    }
+}
+
 /// A column's cells at the rows that were there before filling.
 fn spread(column: &Column, before: &[i64], times: &[i64]) -> Column {
     let mut at = 0;
@@ -382,11 +424,10 @@ fn spread(column: &Column, before: &[i64], times: &[i64]) -> Column {
 }
 
 /// The cells of the chosen points, by column.
-fn pick(blocks: &[Block], picks: &[Pick], columns: usize) -> Vec<Column> {
+fn pick(blocks: &HashMap<u32, Block>, picks: &[Pick], columns: usize) -> Vec<Column> {
     (0..columns)
         .map(|column| {
-            let cell =
-                |pick: &Pick| blocks[pick.origin as usize].beside[column].cell(pick.row as usize);
+            let cell = |pick: &Pick| blocks[&pick.origin].beside[column].cell(pick.row as usize);
             Column::from_cells(picks.iter().map(cell).collect())
         })
         .collect()

@@ -1,6 +1,5 @@
 //! Reads one series, or one table of a subquery, as columns.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use plimsoll_engine::model::{FieldType, Values};
@@ -30,7 +29,7 @@ pub(crate) enum Member<'a> {
         /// The subquery.
         derived: &'a Derived,
         /// Its rows, ascending by time.
-        table: Rc<Table>,
+        table: Arc<Table>,
         /// How many windows before the range were read for it.
         extra: i64,
     },
