@@ -139,11 +139,18 @@ impl Caller<'_> {
     }
 
     fn merged(&self, job: &Job<'_>, takes: bool) -> Result<Merged> {
+        let blocks = self.blocks(job, takes)?;
+        Ok(Merged::new(blocks, self.plan.ascending))
+    }
+
+    /// The blocks of all members together.
+    fn blocks(&self, job: &Job<'_>, takes: bool) -> Result<Vec<Block>> {
         let mut blocks = Vec::new();
         self.each_block(
             job,
             |_, block| Ok(block),
             |block| {
+                self.run.hold(&block)?;
                 blocks.push(block);
                 Ok(())
             },
@@ -151,7 +158,7 @@ impl Caller<'_> {
         if !blocks.is_empty() && !takes {
             return Err(wrong_type(job));
         }
-        Ok(Merged::new(blocks, self.plan.ascending))
+        Ok(blocks)
     }
 
     fn fold(&self, job: &Job<'_>, fold: Fold) -> Result<Points> {
@@ -202,7 +209,13 @@ impl Caller<'_> {
     }
 
     fn whole(&self, job: &Job<'_>, whole: Whole) -> Result<Points> {
-        let merged = self.merged(job, whole.takes(job.argument.field_type))?;
+        let blocks = self.blocks(job, whole.takes(job.argument.field_type))?;
+        let is_plain = !job.with_columns && job.call.by.is_empty() && self.plan.ascending;
+        let merged = if matches!(whole, Whole::Percentile(_)) && is_plain {
+            Merged::by_window(&blocks, &job.windows)
+        } else {
+            Merged::new(blocks, self.plan.ascending)
+        };
         let Some(values) = &merged.values else {
             return Ok(Points::empty());
         };
@@ -214,10 +227,17 @@ impl Caller<'_> {
         let mut buckets = 0;
         job.windows.runs(&merged.times, |start, run| {
             buckets += 1;
-            let places = self.candidates(job, whole, &merged, run);
-            let window_times: Vec<i64> =
-                places.iter().map(|at| merged.times[*at as usize]).collect();
-            let window_values = super::column::gather(values, &places);
+            let places = self.candidates(job, whole, &merged, run.clone());
+            let (window_times, window_values): (Vec<i64>, Values) = if places.len() == run.len() {
+                let window_values = super::column::slice(values, run.clone());
+                (merged.times[run].to_vec(), window_values)
+            } else {
+                let window_times = places.iter().map(|at| merged.times[*at as usize]);
+                (
+                    window_times.collect(),
+                    super::column::gather(values, &places),
+                )
+            };
             let mut random = |below: usize| self.run.random(below);
             let mut results = window::apply(whole, &window_times, &window_values, &mut random);
             let time_of = |result: &window::Result| result.at.map(|at| window_times[at]);

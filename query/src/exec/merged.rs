@@ -4,6 +4,7 @@ use plimsoll_engine::model::Values;
 
 use super::column::Column;
 use super::load::Block;
+use super::window::Windows;
 
 /// Rows of several blocks by time, in the query's direction; rows of one time keep the order of
 /// their series.
@@ -70,6 +71,31 @@ impl Merged {
             times,
             values: values.map(|values| super::column::gather(&values, &order)),
             beside: beside.iter().map(|column| column.gather(&order)).collect(),
+        }
+    }
+
+    /// Puts blocks without columns beside them window by window: within one, rows stand in the
+    /// order of series. For functions that break ties by time themselves; quicker than merging.
+    pub(crate) fn by_window(blocks: &[Block], windows: &Windows) -> Self {
+        let mut runs = Vec::new();
+        for block in blocks {
+            windows.runs(&block.times, |start, run| runs.push((start, block, run)));
+        }
+        runs.sort_by_key(|(start, _, _)| *start);
+        let rows = blocks.iter().map(|block| block.times.len()).sum();
+        let mut times = Vec::with_capacity(rows);
+        let mut all: Option<Values> = None;
+        for (_, block, run) in runs {
+            if let Some(values) = &block.values {
+                times.extend_from_slice(&block.times[run.clone()]);
+                all.get_or_insert_with(|| Values::new(values.field_type()))
+                    .extend_from(values, run);
+            }
+        }
+        Self {
+            times,
+            values: all,
+            beside: Vec::new(),
         }
     }
 

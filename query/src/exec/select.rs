@@ -29,9 +29,13 @@ pub(crate) struct Run<'a> {
     /// How the work is spread.
     pub(crate) execution: Execution,
     points: AtomicU64,
+    held_bytes: AtomicU64,
     series: AtomicU64,
     random: AtomicU64,
 }
+
+/// What a value costs on its way from a column to a row.
+const CELL_BYTES: usize = 40;
 
 /// Groups that are run before their series are handed over.
 const GROUPS_AT_ONCE: usize = 256;
@@ -50,6 +54,7 @@ impl<'a> Run<'a> {
             readable,
             execution,
             points: AtomicU64::new(0),
+            held_bytes: AtomicU64::new(0),
             series: AtomicU64::new(0),
             random: AtomicU64::new(context.now.0.unsigned_abs() | 1),
         }
@@ -63,6 +68,18 @@ impl<'a> Run<'a> {
         let points = self.points.fetch_add(more as u64, Ordering::Relaxed) + more as u64;
         let limit = self.context.limits.select_points_max;
         check("max-select-point", points, limit)
+    }
+
+    /// Counts a block that stays in memory until its group is answered.
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub(crate) fn hold(&self, block: &Block) -> Result<()> {
+        let columns = usize::from(block.values.is_some()) + block.beside.len();
+        let bytes = (block.times.len() * (1 + columns) * CELL_BYTES) as u64;
+        let held = self.held_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let limit = self.context.limits.memory_bytes_max;
+        check("max-select-memory-bytes", held, limit)
     }
 
     fn count_series(&self, more: usize) -> Result<()> {
@@ -304,6 +321,7 @@ impl<'a> Run<'a> {
         for loaded in pool::map(self.execution, members, |member| {
             member.load(self, None, &plan.references, range)
         })? {
+            loaded.iter().try_for_each(|block| self.hold(block))?;
             blocks.extend(loaded);
         }
         let merged = Merged::new(blocks, plan.ascending);
