@@ -148,7 +148,10 @@ impl Caller<'_> {
         let mut blocks = Vec::new();
         self.each_block(
             job,
-            |_, block| Ok(block),
+            |_, mut block| {
+                self.thin(job, &mut block);
+                Ok(block)
+            },
             |block| {
                 self.run.hold(&block)?;
                 blocks.push(block);
@@ -265,6 +268,52 @@ impl Caller<'_> {
             self.fill(job, points, whole == Whole::CountDistinct)
         } else {
             Ok(points)
+        }
+    }
+
+    /// Drops the rows of one series that cannot be in the answer of top() or bottom(): those that
+    /// enough others of their window are before.
+    fn thin(&self, job: &Job<'_>, block: &mut Block) {
+        let Function::Whole(whole @ (Whole::Top(n) | Whole::Bottom(n))) = job.call.function else {
+            return;
+        };
+        let references = &self.plan.references;
+        let is_same = |tag| {
+            let at = references.iter().position(|(known, _)| known == tag);
+            at.is_none_or(|at| matches!(block.beside[at], Column::Same(..)))
+        };
+        let by = &job.call.by;
+        let most = if by.is_empty() { n } else { 1 };
+        let is_ascending = block.times.windows(2).all(|two| two[0] < two[1]);
+        let Some(values) = block.values.as_ref().filter(|_| is_ascending) else {
+            return;
+        };
+        if !by.iter().all(is_same) {
+            return;
+        }
+        let mut kept = Vec::new();
+        let times = block.times.as_slice();
+        job.windows.runs(times, |_, run| {
+            let mut rows: Vec<u32> = run.filter_map(|row| u32::try_from(row).ok()).collect();
+            if rows.len() > most {
+                let before = |a: &u32, b: &u32| {
+                    let (a, b) = (*a as usize, *b as usize);
+                    if is_better(whole, values, times, a, b) {
+                        std::cmp::Ordering::Less
+                    } else if is_better(whole, values, times, b, a) {
+                        std::cmp::Ordering::Greater
+                    } else {
+                        a.cmp(&b)
+                    }
+                };
+                rows.select_nth_unstable_by(most, before);
+                rows.truncate(most);
+                rows.sort_unstable();
+            }
+            kept.extend(rows);
+        });
+        if kept.len() < times.len() {
+            block.keep(&kept);
         }
     }
 

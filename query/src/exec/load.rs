@@ -46,7 +46,8 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    fn keep(&mut self, rows: &[u32]) {
+    /// Keeps the rows of these numbers, which ascend.
+    pub(crate) fn keep(&mut self, rows: &[u32]) {
         self.times = rows.iter().map(|row| self.times[*row as usize]).collect();
         self.values = self.values.as_ref().map(|values| gather(values, rows));
         for column in &mut self.beside {

@@ -211,19 +211,17 @@ impl<'a> Run<'a> {
         let predicate = stored.conditions.predicate();
         let found = stored.view.series(&stored.measurement, &predicate)?;
         self.count_series(found.len())?;
-        for series in found {
-            let value = |key: &str| series.tags.value(key).map(|v| v.into_owned());
-            let decision = stored
-                .conditions
-                .decide(&|key| value(key).unwrap_or_default());
+        let keyed = pool::map(self.execution, &found, |series| {
+            let value = |key: &str| series.tags.value(key).unwrap_or_default();
+            let decision = stored.conditions.decide(&|key| value(key).into_owned());
+            let tags = plan.group_by.iter().map(|key| Arc::from(&*value(key)));
+            Ok((tags.collect::<Vec<Arc<str>>>(), decision))
+        })?;
+        for (series, (tags, decision)) in found.into_iter().zip(keyed) {
             if let Decision::None = decision {
                 continue;
             }
-            let tags = plan
-                .group_by
-                .iter()
-                .map(|key| value(key).unwrap_or_default().into());
-            let key = (Arc::clone(&stored.measurement), tags.collect());
+            let key = (Arc::clone(&stored.measurement), tags);
             groups.entry(key).or_default().push(Member::Series {
                 stored,
                 series,

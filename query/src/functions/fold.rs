@@ -206,11 +206,34 @@ fn add_numbers<T: Number>(
                 sum: values[run.clone()].iter().fold(T::ZERO, |a, b| a.plus(*b)),
                 count: run.len() as u64,
             },
+            Fold::Min => extreme(times, values, run, &pick, |value, best| value < best),
+            Fold::Max => extreme(times, values, run, &pick, |value, best| value > best),
             _ => State::Chosen(choose(fold, times, values, run, &pick, T::order)),
         };
         part.push((start, state));
     });
     merge(all, part, |a, b| a.merge(fold, b));
+}
+
+/// The first of the points that no other is better than.
+fn extreme<T: Number>(
+    times: &[i64],
+    values: &[T],
+    run: Range<usize>,
+    pick: &impl Fn(usize) -> Pick,
+    is_better: impl Fn(T, T) -> bool,
+) -> State<T> {
+    let (mut at, mut best) = (run.start, values[run.start]);
+    for (place, value) in run.clone().zip(&values[run]) {
+        if is_better(*value, best) {
+            (at, best) = (place, *value);
+        }
+    }
+    State::Chosen(Chosen {
+        time: times[at],
+        value: best,
+        pick: pick(at),
+    })
 }
 
 fn range<T: Number>(values: &[T]) -> State<T> {
