@@ -4,6 +4,7 @@
 //! answers the same questions; the table goes to standard output. A peer that is not installed is
 //! SKIPPED. `dashboards PLIMSOLL_BINARY [HOURS] [NODES]`.
 #![expect(clippy::print_stdout, reason = "the table is the program's output")]
+#![expect(clippy::disallowed_methods, reason = "a stopwatch reads the time")]
 
 use std::error::Error;
 use std::time::Instant;
