@@ -2,5 +2,6 @@
 //!
 //! Nothing uses this crate; it may use all others.
 
+pub mod dashboards;
 pub mod fleet;
 pub mod store;

@@ -196,13 +196,13 @@ impl View {
     /// [`Error::Corrupt`].
     pub fn series(&self, measurement: &str, predicate: &TagPredicate) -> Result<Vec<Series>> {
         let measurement: Arc<str> = measurement.into();
-        let mut found: BTreeMap<TagSet, SmallVec<[(u32, u32); 2]>> = BTreeMap::new();
+        let mut found: Vec<(TagSet, (u32, u32))> = Vec::new();
         for (number, source) in (0_u32..).zip(&self.sources) {
             match &source.kind {
                 SourceKind::Head(head) => {
                     for id in head.select(source.partition, &measurement, predicate)? {
                         if let Some(tags) = head.tags(id) {
-                            found.entry(tags).or_default().push((number, id));
+                            found.push((tags, (number, id)));
                         }
                     }
                 }
@@ -219,21 +219,52 @@ impl View {
                                     .overlaps(&self.range)
                                 });
                         if overlaps {
-                            found
-                                .entry(segment.tag_set(id)?)
-                                .or_default()
-                                .push((number, id));
+                            found.push((segment.tag_set(id)?, (number, id)));
                         }
                     }
                 }
             }
         }
-        let series = |(tags, places)| Series {
-            measurement: Arc::clone(&measurement),
-            tags,
-            places,
-        };
-        Ok(found.into_iter().map(series).collect())
+        // Stable: the places of one tag set stay in the order of sources.
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let mut series: Vec<Series> = Vec::with_capacity(found.len());
+        for (tags, place) in found {
+            match series.last_mut() {
+                Some(last) if last.tags == tags => last.places.push(place),
+                _ => series.push(Series {
+                    measurement: Arc::clone(&measurement),
+                    tags,
+                    places: SmallVec::from_slice(&[place]),
+                }),
+            }
+        }
+        Ok(series)
+    }
+
+    /// Whether a series that fulfils the predicate has a point in the range: quicker than asking
+    /// for all of them first.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn any_points(&self, measurement: &str, predicate: &TagPredicate) -> Result<bool> {
+        let measurement: Arc<str> = measurement.into();
+        for (number, source) in (0_u32..).zip(&self.sources) {
+            let ids = match &source.kind {
+                SourceKind::Head(head) => head.select(source.partition, &measurement, predicate)?,
+                SourceKind::Segment(segment) => select(segment, &measurement, predicate)?,
+            };
+            for id in ids {
+                let series = Series {
+                    measurement: Arc::clone(&measurement),
+                    tags: TagSet::default(),
+                    places: SmallVec::from_slice(&[(number, id)]),
+                };
+                if self.has_points(&series)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Whether the series has a point in the range.

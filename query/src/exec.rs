@@ -9,6 +9,7 @@ pub(crate) mod context;
 pub(crate) mod error;
 mod load;
 mod merged;
+mod pool;
 mod select;
 mod table;
 pub(crate) mod window;
@@ -20,6 +21,7 @@ use plimsoll_engine::catalog::{CatalogChange, MakeDefault, PolicySpec};
 
 pub use context::{Cancel, Collect, Context, INTERRUPTED, Limits, Sink, TIMED_OUT};
 pub use error::{Error, Result};
+pub use pool::Execution;
 
 use crate::ast::{PolicyTerms, Select, Statement};
 use crate::check;
@@ -55,6 +57,19 @@ pub fn execute(
     context: &Context<'_>,
     sink: &mut dyn Sink,
 ) -> Result<Outcome> {
+    execute_as(Execution::default(), statement, context, sink)
+}
+
+/// Runs one statement in one of the ways that answer the same.
+///
+/// # Errors
+/// As [`execute`].
+pub fn execute_as(
+    execution: Execution,
+    statement: &Statement,
+    context: &Context<'_>,
+    sink: &mut dyn Sink,
+) -> Result<Outcome> {
     context.cancel.check()?;
     if !matches!(statement, Statement::Select(_)) {
         check::check_statement(statement, context.now)?;
@@ -64,7 +79,7 @@ pub fn execute(
     }
     let mut emitter = Emitter::new(context, sink);
     match statement {
-        Statement::Select(select) => run_select(select, context, &mut emitter)?,
+        Statement::Select(select) => run_select(execution, select, context, &mut emitter)?,
         Statement::ShowDatabases => show::databases(context, &mut emitter)?,
         Statement::ShowRetentionPolicies { database } => {
             show::retention_policies(database.as_deref(), context, &mut emitter)?;
@@ -79,13 +94,18 @@ pub fn execute(
     Ok(Outcome::Done)
 }
 
-fn run_select(select: &Select, context: &Context<'_>, emitter: &mut Emitter<'_>) -> Result<()> {
+fn run_select(
+    execution: Execution,
+    select: &Select,
+    context: &Context<'_>,
+    emitter: &mut Emitter<'_>,
+) -> Result<()> {
     let checked = check::check(select, context.now)?;
     let plan = Plan::new(&checked.select, context)?;
     let mut columns = vec![Arc::clone(&plan.time_name)];
     columns.extend(plan.fields.iter().map(|output| Arc::clone(&output.column)));
     let columns: Arc<[Arc<str>]> = columns.into();
-    Run::new(context, plan.readable()).select(&plan, TimeRange::ALL, &mut |table| {
+    Run::new(context, plan.readable(), execution).select(&plan, TimeRange::ALL, &mut |table| {
         emitter.table(table, &columns, plan.zone_name.as_ref())
     })
 }

@@ -19,5 +19,7 @@ pub mod rows;
 mod show;
 mod token;
 
-pub use exec::{Cancel, Collect, Context, Effect, Error, Limits, Outcome, Sink, execute};
+pub use exec::{
+    Cancel, Collect, Context, Effect, Error, Execution, Limits, Outcome, Sink, execute, execute_as,
+};
 pub use parser::{Parameter, Params, ParseError, parse, parse_expression};

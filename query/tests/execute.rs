@@ -233,3 +233,31 @@ fn a_query_of_pods_sums_their_rates() {
     assert_eq!(rows.len(), 3);
     assert!(matches!(rows[2][1], Cell::Float(rate) if (25.0..35.0).contains(&rate)));
 }
+
+#[test]
+fn a_year_by_seconds_is_refused_before_anything_is_read() {
+    let mut setup = Setup::new();
+    setup.limits.select_buckets_max = 1_000_000;
+    setup.limits.select_points_max = 1;
+    let year = "SELECT mean(usage) FROM cpu WHERE time >= '2023-01-01T00:00:00Z' \
+                AND time < '2024-01-01T00:00:00Z' GROUP BY time(1s)";
+    assert_eq!(
+        setup.error(year),
+        "max-select-buckets limit exceeded: (31536000/1000000)"
+    );
+}
+
+#[test]
+fn rows_and_windows_that_must_be_held_together_have_a_memory_budget() {
+    let mut setup = Setup::new();
+    setup.limits.memory_bytes_max = 400;
+    for query in ["SELECT usage FROM cpu", "SELECT median(usage) FROM cpu"] {
+        let error = setup.error(query);
+        assert!(
+            error.starts_with("max-select-memory-bytes limit exceeded: ("),
+            "{query}: {error}"
+        );
+    }
+    // A sum keeps no points.
+    assert_eq!(setup.rows("SELECT sum(usage) FROM cpu").len(), 1);
+}

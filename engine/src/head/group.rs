@@ -244,6 +244,13 @@ impl RowGroup {
         let column = &self.columns[slot];
         let from = self.times.partition_point(|time| *time < range.start.0);
         let to = self.times.partition_point(|time| *time <= range.end.0);
+        if self.side.is_empty() && column.presence.is_none() {
+            if from < to {
+                times.extend_from_slice(&self.times[from..to]);
+                values.extend_from(&column.values, from..to);
+            }
+            return;
+        }
         let mut late: Vec<&Late> = self
             .side
             .iter()

@@ -198,6 +198,21 @@ impl Values {
         each!(self, v => v.truncate(len));
     }
 
+    /// Appends `rows` of a column of the same type.
+    ///
+    /// # Panics
+    /// Where the types differ, or a row is not there.
+    pub fn extend_from(&mut self, other: &Self, rows: std::ops::Range<usize>) {
+        match (self, other) {
+            (Self::Float(to), Self::Float(from)) => to.extend_from_slice(&from[rows]),
+            (Self::Integer(to), Self::Integer(from)) => to.extend_from_slice(&from[rows]),
+            (Self::Unsigned(to), Self::Unsigned(from)) => to.extend_from_slice(&from[rows]),
+            (Self::String(to), Self::String(from)) => to.extend_from_slice(&from[rows]),
+            (Self::Boolean(to), Self::Boolean(from)) => to.extend_from_slice(&from[rows]),
+            _ => unreachable!("both columns were made for one type"),
+        }
+    }
+
     /// The value at `index`, which must be below [`Self::len`].
     #[must_use]
     pub fn value(&self, index: usize) -> ValueRef<'_> {

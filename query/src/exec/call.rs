@@ -1,17 +1,24 @@
 //! Runs one call over one group.
 
+use std::collections::HashMap;
+use std::fmt::Write;
+
 use plimsoll_engine::model::{FieldType, FieldValue, Values};
 
 use super::column::Column;
 use super::error::{Error, Result};
 use super::load::{Argument, Block, Member, range};
 use super::merged::Merged;
+use super::pool;
 use super::select::Run;
 use super::window::Windows;
 use crate::functions::fill::{self, Filling};
 use crate::functions::fold::{Folded, Pick};
 use crate::functions::{Fold, Transform, Whole, integral, transform, window};
 use crate::plan::{Call, Function, Input, Kind, Plan};
+
+/// Members whose blocks are in memory at a time, where a call does not need all of them.
+const MEMBERS_AT_ONCE: usize = 256;
 
 /// What a call answers for one group, in the query's direction.
 pub(crate) struct Points {
@@ -101,57 +108,80 @@ impl Caller<'_> {
         }
     }
 
-    /// The blocks of the group's members, in the order of series.
-    fn each_block(&self, job: &Job<'_>, mut visit: impl FnMut(Block) -> Result<()>) -> Result<()> {
+    /// What `work` makes of the blocks of the group's members, in the order of series; a member's
+    /// number goes with its block.
+    fn each_block<R: Send>(
+        &self,
+        job: &Job<'_>,
+        work: impl Fn(u32, Block) -> Result<R> + Sync,
+        mut visit: impl FnMut(R) -> Result<()>,
+    ) -> Result<()> {
         let beside = if job.with_columns || !job.call.by.is_empty() {
             self.plan.references.as_slice()
         } else {
             &[]
         };
         let range = range(job.windows.start, job.windows.end);
-        for member in self.members {
-            if let Member::Table { extra, .. } = member
-                && *extra != job.extra
-            {
-                continue;
-            }
-            if let Some(block) = member.load(self.run, Some(job.argument), beside, range)? {
-                visit(block)?;
-            }
+        let numbered: Vec<(u32, &Member<'_>)> = (0_u32..).zip(self.members).collect();
+        for some in numbered.chunks(MEMBERS_AT_ONCE) {
+            let results = pool::map(self.run.execution, some, |(number, member)| {
+                if let Member::Table { extra, .. } = member
+                    && *extra != job.extra
+                {
+                    return Ok(None);
+                }
+                let block = member.load(self.run, Some(job.argument), beside, range)?;
+                block.map(|block| work(*number, block)).transpose()
+            })?;
+            results.into_iter().flatten().try_for_each(&mut visit)?;
         }
         Ok(())
     }
 
     fn merged(&self, job: &Job<'_>, takes: bool) -> Result<Merged> {
+        let blocks = self.blocks(job, takes)?;
+        Ok(Merged::new(blocks, self.plan.ascending))
+    }
+
+    /// The blocks of all members together.
+    fn blocks(&self, job: &Job<'_>, takes: bool) -> Result<Vec<Block>> {
         let mut blocks = Vec::new();
-        self.each_block(job, |block| {
-            blocks.push(block);
-            Ok(())
-        })?;
+        self.each_block(
+            job,
+            |_, mut block| {
+                self.thin(job, &mut block);
+                Ok(block)
+            },
+            |block| {
+                self.run.hold(&block)?;
+                blocks.push(block);
+                Ok(())
+            },
+        )?;
         if !blocks.is_empty() && !takes {
             return Err(wrong_type(job));
         }
-        Ok(Merged::new(blocks, self.plan.ascending))
+        Ok(blocks)
     }
 
     fn fold(&self, job: &Job<'_>, fold: Fold) -> Result<Points> {
         let mut folded = Folded::new(fold, job.argument.field_type);
-        let mut kept: Vec<Block> = Vec::new();
+        let mut kept: HashMap<u32, Block> = HashMap::new();
         let takes = fold.takes(job.argument.field_type);
-        let mut origin = 0;
-        self.each_block(job, |block| {
+        let part = |origin: u32, block: Block| {
             if !takes {
                 return Err(wrong_type(job));
             }
+            let mut part = Folded::new(fold, job.argument.field_type);
             if let Some(values) = &block.values {
-                folded.add(fold, &job.windows, origin, &block.times, values, None);
-                self.run.check_buckets(folded.len() as u64)?;
+                part.add(fold, &job.windows, origin, &block.times, values, None);
             }
-            origin += 1;
-            if job.with_columns {
-                kept.push(block);
-            }
-            Ok(())
+            Ok((part, job.with_columns.then_some((origin, block))))
+        };
+        self.each_block(job, part, |(part, block)| {
+            folded.merge(fold, part);
+            kept.extend(block);
+            self.run.check_buckets(folded.len() as u64)
         })?;
         let results = folded.finish(fold);
         let keeps_times = job.is_lone_selector && !job.windows.is_grouped();
@@ -182,7 +212,13 @@ impl Caller<'_> {
     }
 
     fn whole(&self, job: &Job<'_>, whole: Whole) -> Result<Points> {
-        let merged = self.merged(job, whole.takes(job.argument.field_type))?;
+        let blocks = self.blocks(job, whole.takes(job.argument.field_type))?;
+        let is_plain = !job.with_columns && job.call.by.is_empty() && self.plan.ascending;
+        let merged = if matches!(whole, Whole::Percentile(_)) && is_plain {
+            Merged::by_window(&blocks, &job.windows)
+        } else {
+            Merged::new(blocks, self.plan.ascending)
+        };
         let Some(values) = &merged.values else {
             return Ok(Points::empty());
         };
@@ -194,10 +230,17 @@ impl Caller<'_> {
         let mut buckets = 0;
         job.windows.runs(&merged.times, |start, run| {
             buckets += 1;
-            let places = self.candidates(job, whole, &merged, run);
-            let window_times: Vec<i64> =
-                places.iter().map(|at| merged.times[*at as usize]).collect();
-            let window_values = super::column::gather(values, &places);
+            let places = self.candidates(job, whole, &merged, run.clone());
+            let (window_times, window_values): (Vec<i64>, Values) = if places.len() == run.len() {
+                let window_values = super::column::slice(values, run.clone());
+                (merged.times[run].to_vec(), window_values)
+            } else {
+                let window_times = places.iter().map(|at| merged.times[*at as usize]);
+                (
+                    window_times.collect(),
+                    super::column::gather(values, &places),
+                )
+            };
             let mut random = |below: usize| self.run.random(below);
             let mut results = window::apply(whole, &window_times, &window_values, &mut random);
             let time_of = |result: &window::Result| result.at.map(|at| window_times[at]);
@@ -228,6 +271,52 @@ impl Caller<'_> {
         }
     }
 
+    /// Drops the rows of one series that cannot be in the answer of top() or bottom(): those that
+    /// enough others of their window are before.
+    fn thin(&self, job: &Job<'_>, block: &mut Block) {
+        let Function::Whole(whole @ (Whole::Top(n) | Whole::Bottom(n))) = job.call.function else {
+            return;
+        };
+        let references = &self.plan.references;
+        let is_same = |tag| {
+            let at = references.iter().position(|(known, _)| known == tag);
+            at.is_none_or(|at| matches!(block.beside[at], Column::Same(..)))
+        };
+        let by = &job.call.by;
+        let most = if by.is_empty() { n } else { 1 };
+        let is_ascending = block.times.windows(2).all(|two| two[0] < two[1]);
+        let Some(values) = block.values.as_ref().filter(|_| is_ascending) else {
+            return;
+        };
+        if !by.iter().all(is_same) {
+            return;
+        }
+        let mut kept = Vec::new();
+        let times = block.times.as_slice();
+        job.windows.runs(times, |_, run| {
+            let mut rows: Vec<u32> = run.filter_map(|row| u32::try_from(row).ok()).collect();
+            if rows.len() > most {
+                let before = |a: &u32, b: &u32| {
+                    let (a, b) = (*a as usize, *b as usize);
+                    if is_better(whole, values, times, a, b) {
+                        std::cmp::Ordering::Less
+                    } else if is_better(whole, values, times, b, a) {
+                        std::cmp::Ordering::Greater
+                    } else {
+                        a.cmp(&b)
+                    }
+                };
+                rows.select_nth_unstable_by(most, before);
+                rows.truncate(most);
+                rows.sort_unstable();
+            }
+            kept.extend(rows);
+        });
+        if kept.len() < times.len() {
+            block.keep(&kept);
+        }
+    }
+
     /// The rows of a window that are looked at: all, or of top() and bottom() with tags the best
     /// of each combination.
     fn candidates(
@@ -252,14 +341,22 @@ impl Caller<'_> {
                     .position(|(known, _)| known == tag)
             })
             .collect();
-        let mut best: std::collections::BTreeMap<Vec<String>, u32> = Default::default();
+        let mut best: HashMap<String, u32> = HashMap::new();
+        let mut key = String::new();
         for row in rows {
-            let key = keys
-                .iter()
-                .map(|at| format!("{:?}", merged.beside[*at].cell(row as usize)));
-            let there = best.entry(key.collect()).or_insert(row);
-            if is_better(whole, values, &merged.times, row as usize, *there as usize) {
-                *there = row;
+            key.clear();
+            for at in &keys {
+                write_key(&merged.beside[*at], row as usize, &mut key);
+            }
+            match best.get_mut(key.as_str()) {
+                Some(there) => {
+                    if is_better(whole, values, &merged.times, row as usize, *there as usize) {
+                        *there = row;
+                    }
+                }
+                None => {
+                    best.insert(key.clone(), row);
+                }
             }
         }
         let mut rows: Vec<u32> = best.into_values().collect();
@@ -367,6 +464,20 @@ impl Caller<'_> {
     }
 }
 
+/// Appends a cell to a key in which equal texts are equal cells.
+fn write_key(column: &Column, row: usize, key: &mut String) {
+    if let Column::Typed {
+        values: Values::String(values),
+        present: None,
+    } = column
+    {
+        let text = &values[row];
+        write!(key, "{}:{text}", text.len()).expect("a String takes all that is written");
+    } else {
+        write!(key, "{:?};", column.cell(row)).expect("a String takes all that is written");
+    }
+}
+
 /// A column's cells at the rows that were there before filling.
 fn spread(column: &Column, before: &[i64], times: &[i64]) -> Column {
     let mut at = 0;
@@ -382,11 +493,10 @@ fn spread(column: &Column, before: &[i64], times: &[i64]) -> Column {
 }
 
 /// The cells of the chosen points, by column.
-fn pick(blocks: &[Block], picks: &[Pick], columns: usize) -> Vec<Column> {
+fn pick(blocks: &HashMap<u32, Block>, picks: &[Pick], columns: usize) -> Vec<Column> {
     (0..columns)
         .map(|column| {
-            let cell =
-                |pick: &Pick| blocks[pick.origin as usize].beside[column].cell(pick.row as usize);
+            let cell = |pick: &Pick| blocks[&pick.origin].beside[column].cell(pick.row as usize);
             Column::from_cells(picks.iter().map(cell).collect())
         })
         .collect()

@@ -33,6 +33,8 @@ pub struct Context<'a> {
 pub struct Limits {
     /// `max-select-point`: values that are read.
     pub select_points_max: u64,
+    /// `max-select-memory-bytes`: what it holds in memory at a time, roughly.
+    pub memory_bytes_max: u64,
     /// `max-select-series`: series that are read.
     pub select_series_max: u64,
     /// `max-select-buckets`: windows of GROUP BY time in one series.

@@ -1,6 +1,5 @@
 //! Reads one series, or one table of a subquery, as columns.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use plimsoll_engine::model::{FieldType, Values};
@@ -30,7 +29,7 @@ pub(crate) enum Member<'a> {
         /// The subquery.
         derived: &'a Derived,
         /// Its rows, ascending by time.
-        table: Rc<Table>,
+        table: Arc<Table>,
         /// How many windows before the range were read for it.
         extra: i64,
     },
@@ -47,7 +46,8 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    fn keep(&mut self, rows: &[u32]) {
+    /// Keeps the rows of these numbers, which ascend.
+    pub(crate) fn keep(&mut self, rows: &[u32]) {
         self.times = rows.iter().map(|row| self.times[*row as usize]).collect();
         self.values = self.values.as_ref().map(|values| gather(values, rows));
         for column in &mut self.beside {

@@ -4,6 +4,7 @@ use plimsoll_engine::model::Values;
 
 use super::column::Column;
 use super::load::Block;
+use super::window::Windows;
 
 /// Rows of several blocks by time, in the query's direction; rows of one time keep the order of
 /// their series.
@@ -55,17 +56,46 @@ impl Merged {
         }
         let beside: Vec<Column> = beside.into_iter().map(Column::concat).collect();
         let values = concat_values(values);
-        let mut order: Vec<u32> = (0..u32::try_from(times.len()).unwrap_or(u32::MAX)).collect();
-        order.sort_by(|a, b| {
-            let (a, b) = (*a as usize, *b as usize);
-            times[a]
-                .cmp(&times[b])
-                .then_with(|| by_texts(&beside, a, b))
-        });
+        // The time stands beside its row: comparing does not leave the list.
+        let mut keyed: Vec<(i64, u32)> = times.into_iter().zip(0_u32..).collect();
+        if beside.is_empty() {
+            keyed.sort();
+        } else {
+            keyed.sort_by(|(at, a), (bt, b)| {
+                at.cmp(bt)
+                    .then_with(|| by_texts(&beside, *a as usize, *b as usize))
+            });
+        }
+        let (times, order): (Vec<i64>, Vec<u32>) = keyed.into_iter().unzip();
         Self {
-            times: order.iter().map(|row| times[*row as usize]).collect(),
+            times,
             values: values.map(|values| super::column::gather(&values, &order)),
             beside: beside.iter().map(|column| column.gather(&order)).collect(),
+        }
+    }
+
+    /// Puts blocks without columns beside them window by window: within one, rows stand in the
+    /// order of series. For functions that break ties by time themselves; quicker than merging.
+    pub(crate) fn by_window(blocks: &[Block], windows: &Windows) -> Self {
+        let mut runs = Vec::new();
+        for block in blocks {
+            windows.runs(&block.times, |start, run| runs.push((start, block, run)));
+        }
+        runs.sort_by_key(|(start, _, _)| *start);
+        let rows = blocks.iter().map(|block| block.times.len()).sum();
+        let mut times = Vec::with_capacity(rows);
+        let mut all: Option<Values> = None;
+        for (_, block, run) in runs {
+            if let Some(values) = &block.values {
+                times.extend_from_slice(&block.times[run.clone()]);
+                all.get_or_insert_with(|| Values::new(values.field_type()))
+                    .extend_from(values, run);
+            }
+        }
+        Self {
+            times,
+            values: all,
+            beside: Vec::new(),
         }
     }
 
@@ -88,6 +118,16 @@ impl Merged {
 fn by_texts(beside: &[Column], a: usize, b: usize) -> std::cmp::Ordering {
     use crate::rows::Cell;
     for column in beside {
+        if let Column::Typed {
+            values: Values::String(values),
+            present: None,
+        } = column
+        {
+            match values[a].cmp(&values[b]) {
+                std::cmp::Ordering::Equal => continue,
+                unequal => return unequal,
+            }
+        }
         match (column.cell(a), column.cell(b)) {
             (Cell::String(a), Cell::String(b)) if a == b => {}
             (Cell::String(a), Cell::String(b)) => return a.cmp(&b),

@@ -1,9 +1,8 @@
 //! Runs a resolved SELECT: groups its series, runs the calls of each group, makes rows.
 
-use std::cell::Cell as Counter;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use plimsoll_engine::TimeRange;
 use plimsoll_engine::model::TIME_MAX;
@@ -14,6 +13,7 @@ use super::context::Context;
 use super::error::{Error, Result};
 use super::load::{Block, Member, range};
 use super::merged::Merged;
+use super::pool::{self, Execution};
 use super::table::Table;
 use super::window::Windows;
 use crate::ast::FillNumber;
@@ -26,10 +26,19 @@ pub(crate) struct Run<'a> {
     pub(crate) context: &'a Context<'a>,
     /// What may be read of stored series at all.
     pub(crate) readable: TimeRange,
-    points: Counter<u64>,
-    series: Counter<u64>,
-    random: Counter<u64>,
+    /// How the work is spread.
+    pub(crate) execution: Execution,
+    points: AtomicU64,
+    held_bytes: AtomicU64,
+    series: AtomicU64,
+    random: AtomicU64,
 }
+
+/// What a value costs on its way from a column to a row.
+const CELL_BYTES: usize = 40;
+
+/// Groups that are run before their series are handed over.
+const GROUPS_AT_ONCE: usize = 256;
 
 /// Takes each series of an answer.
 pub(crate) type Emit<'a> = &'a mut dyn FnMut(Table) -> Result<()>;
@@ -39,13 +48,15 @@ type Key = (Arc<str>, Vec<Arc<str>>);
 
 impl<'a> Run<'a> {
     /// Starts counting.
-    pub(crate) fn new(context: &'a Context<'a>, readable: TimeRange) -> Self {
+    pub(crate) fn new(context: &'a Context<'a>, readable: TimeRange, execution: Execution) -> Self {
         Self {
             context,
             readable,
-            points: Counter::new(0),
-            series: Counter::new(0),
-            random: Counter::new(context.now.0.unsigned_abs() | 1),
+            execution,
+            points: AtomicU64::new(0),
+            held_bytes: AtomicU64::new(0),
+            series: AtomicU64::new(0),
+            random: AtomicU64::new(context.now.0.unsigned_abs() | 1),
         }
     }
 
@@ -54,15 +65,27 @@ impl<'a> Run<'a> {
     /// # Errors
     /// [`Error::Limit`].
     pub(crate) fn count_points(&self, more: usize) -> Result<()> {
-        self.points.set(self.points.get() + more as u64);
+        let points = self.points.fetch_add(more as u64, Ordering::Relaxed) + more as u64;
         let limit = self.context.limits.select_points_max;
-        check("max-select-point", self.points.get(), limit)
+        check("max-select-point", points, limit)
+    }
+
+    /// Counts a block that stays in memory until its group is answered.
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub(crate) fn hold(&self, block: &Block) -> Result<()> {
+        let columns = usize::from(block.values.is_some()) + block.beside.len();
+        let bytes = (block.times.len() * (1 + columns) * CELL_BYTES) as u64;
+        let held = self.held_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let limit = self.context.limits.memory_bytes_max;
+        check("max-select-memory-bytes", held, limit)
     }
 
     fn count_series(&self, more: usize) -> Result<()> {
-        self.series.set(self.series.get() + more as u64);
+        let series = self.series.fetch_add(more as u64, Ordering::Relaxed) + more as u64;
         let limit = self.context.limits.select_series_max;
-        check("max-select-series", self.series.get(), limit)
+        check("max-select-series", series, limit)
     }
 
     /// Checks a number of windows, before they are made.
@@ -78,11 +101,18 @@ impl<'a> Run<'a> {
     ///
     /// Source: xorshift64, Marsaglia 2003.
     pub(crate) fn random(&self, below: usize) -> usize {
-        let mut state = self.random.get();
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        self.random.set(state);
+        let next = |mut state: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let order = Ordering::Relaxed;
+        let before = self
+            .random
+            .fetch_update(order, order, |state| Some(next(state)));
+        let (Ok(state) | Err(state)) = before;
+        let state = next(state);
         usize::try_from(state % (below.max(1) as u64)).unwrap_or(0)
     }
 
@@ -108,17 +138,17 @@ impl<'a> Run<'a> {
         let groups = self.groups(plan, &windows)?;
         let mut emitted: Vec<Table> = Vec::new();
         if plan.series.is_all() {
-            let mut each = |(key, members): (Key, Vec<Member<'_>>)| -> Result<()> {
-                match self.group(plan, &windows, key, &members)? {
-                    Some(table) => emit(table),
-                    None => Ok(()),
-                }
-            };
-            return if plan.ascending {
-                groups.into_iter().try_for_each(&mut each)
-            } else {
-                groups.into_iter().rev().try_for_each(&mut each)
-            };
+            let mut groups: Vec<_> = groups.into_iter().collect();
+            if !plan.ascending {
+                groups.reverse();
+            }
+            for some in groups.chunks(GROUPS_AT_ONCE) {
+                let tables = pool::map(self.execution, some, |(key, members)| {
+                    self.group(plan, &windows, key.clone(), members)
+                })?;
+                tables.into_iter().flatten().try_for_each(&mut *emit)?;
+            }
+            return Ok(());
         }
         // SLIMIT and SOFFSET count series that have rows, in each measurement.
         let mut seen: (Option<Arc<str>>, u64) = (None, 0);
@@ -181,19 +211,17 @@ impl<'a> Run<'a> {
         let predicate = stored.conditions.predicate();
         let found = stored.view.series(&stored.measurement, &predicate)?;
         self.count_series(found.len())?;
-        for series in found {
-            let value = |key: &str| series.tags.value(key).map(|v| v.into_owned());
-            let decision = stored
-                .conditions
-                .decide(&|key| value(key).unwrap_or_default());
+        let keyed = pool::map(self.execution, &found, |series| {
+            let value = |key: &str| series.tags.value(key).unwrap_or_default();
+            let decision = stored.conditions.decide(&|key| value(key).into_owned());
+            let tags = plan.group_by.iter().map(|key| Arc::from(&*value(key)));
+            Ok((tags.collect::<Vec<Arc<str>>>(), decision))
+        })?;
+        for (series, (tags, decision)) in found.into_iter().zip(keyed) {
             if let Decision::None = decision {
                 continue;
             }
-            let tags = plan
-                .group_by
-                .iter()
-                .map(|key| value(key).unwrap_or_default().into());
-            let key = (Arc::clone(&stored.measurement), tags.collect());
+            let key = (Arc::clone(&stored.measurement), tags);
             groups.entry(key).or_default().push(Member::Series {
                 stored,
                 series,
@@ -219,7 +247,7 @@ impl<'a> Run<'a> {
             if !ascending {
                 table.reverse();
             }
-            tables.push(Rc::new(table));
+            tables.push(Arc::new(table));
             Ok(())
         })?;
         if !ascending {
@@ -288,8 +316,11 @@ impl<'a> Run<'a> {
     ) -> Result<(Vec<i64>, Vec<Column>)> {
         let mut blocks: Vec<Block> = Vec::new();
         let range = range(windows.start, windows.end);
-        for member in members {
-            blocks.extend(member.load(self, None, &plan.references, range)?);
+        for loaded in pool::map(self.execution, members, |member| {
+            member.load(self, None, &plan.references, range)
+        })? {
+            loaded.iter().try_for_each(|block| self.hold(block))?;
+            blocks.extend(loaded);
         }
         let merged = Merged::new(blocks, plan.ascending);
         let rows = plan.rows.range(merged.times.len());

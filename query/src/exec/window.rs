@@ -98,12 +98,27 @@ impl Windows {
         u64::try_from(span / i128::from(self.every)).ok()
     }
 
+    /// The window behind one, where that follows without a division: all are of one length but
+    /// those at a shift of the zone and at the ends of time.
+    fn behind(&self, (start, end): (i64, i64)) -> Option<(i64, i64)> {
+        let next_end = end.checked_add(self.every)?;
+        let is_inside = start > TIME_MIN.0 && next_end < TIME_MAX.0;
+        let is_regular = self.is_grouped() && self.zone.is_none();
+        (is_inside && is_regular).then_some((end, next_end))
+    }
+
     /// Cuts ascending or descending `times` into runs of one window each, and calls `visit` with
     /// the window's start and the run.
     pub fn runs(&self, times: &[i64], mut visit: impl FnMut(i64, std::ops::Range<usize>)) {
         let mut from = 0;
+        let mut before: Option<(i64, i64)> = None;
         while from < times.len() {
-            let (start, end) = self.of(times[from]);
+            let next = before.and_then(|window| self.behind(window));
+            let (start, end) = match next {
+                Some(next) if (next.0..next.1).contains(&times[from]) => next,
+                _ => self.of(times[from]),
+            };
+            before = Some((start, end));
             let inside = |time: &i64| (start..end).contains(time);
             let run = times[from..].iter().position(|time| !inside(time));
             let to = run.map_or(times.len(), |len| from + len.max(1));

@@ -133,6 +133,27 @@ impl Folded {
         }
     }
 
+    /// Merges the partial results of a later series.
+    pub(crate) fn merge(&mut self, fold: Fold, part: Self) {
+        match (self, part) {
+            (Self::Counts(all), Self::Counts(part)) => merge(all, part, |a, b| *a += b),
+            (Self::Floats(all), Self::Floats(part)) => merge(all, part, |a, b| a.merge(fold, b)),
+            (Self::Integers(all), Self::Integers(part)) => {
+                merge(all, part, |a, b| a.merge(fold, b));
+            }
+            (Self::Unsigned(all), Self::Unsigned(part)) => {
+                merge(all, part, |a, b| a.merge(fold, b));
+            }
+            (Self::Strings(all), Self::Strings(part)) => {
+                merge(all, part, |a, b| keep_better(fold, a, b, Ord::cmp));
+            }
+            (Self::Booleans(all), Self::Booleans(part)) => {
+                merge(all, part, |a, b| keep_better(fold, a, b, Ord::cmp));
+            }
+            _ => unreachable!("one function over one type makes one kind of result"),
+        }
+    }
+
     /// How many windows hold something.
     pub(crate) fn len(&self) -> usize {
         match self {
@@ -185,11 +206,34 @@ fn add_numbers<T: Number>(
                 sum: values[run.clone()].iter().fold(T::ZERO, |a, b| a.plus(*b)),
                 count: run.len() as u64,
             },
+            Fold::Min => extreme(times, values, run, &pick, |value, best| value < best),
+            Fold::Max => extreme(times, values, run, &pick, |value, best| value > best),
             _ => State::Chosen(choose(fold, times, values, run, &pick, T::order)),
         };
         part.push((start, state));
     });
     merge(all, part, |a, b| a.merge(fold, b));
+}
+
+/// The first of the points that no other is better than.
+fn extreme<T: Number>(
+    times: &[i64],
+    values: &[T],
+    run: Range<usize>,
+    pick: &impl Fn(usize) -> Pick,
+    is_better: impl Fn(T, T) -> bool,
+) -> State<T> {
+    let (mut at, mut best) = (run.start, values[run.start]);
+    for (place, value) in run.clone().zip(&values[run]) {
+        if is_better(*value, best) {
+            (at, best) = (place, *value);
+        }
+    }
+    State::Chosen(Chosen {
+        time: times[at],
+        value: best,
+        pick: pick(at),
+    })
 }
 
 fn range<T: Number>(values: &[T]) -> State<T> {
@@ -306,6 +350,17 @@ fn is_better<T>(
         Fold::Max => by_value.is_gt() || (by_value.is_eq() && by_time.is_lt()),
         Fold::First => by_time.is_lt() || (by_time.is_eq() && by_value.is_gt()),
         _ => by_time.is_gt() || (by_time.is_eq() && by_value.is_gt()),
+    }
+}
+
+fn keep_better<T>(
+    fold: Fold,
+    best: &mut Chosen<T>,
+    other: Chosen<T>,
+    order: fn(&T, &T) -> Ordering,
+) {
+    if is_better(fold, best, &other, order) {
+        *best = other;
     }
 }
 

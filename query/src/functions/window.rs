@@ -183,11 +183,14 @@ fn percentile<T: Number>(times: &[i64], values: &[T], percent: f64) -> Option<us
     )]
     let rank = rank as usize;
     let mut places: Vec<usize> = (0..values.len()).collect();
-    places.sort_by(|a, b| {
+    // Places break ties, so that the order of equal points is that of a stable sort.
+    let (_, at, _) = places.select_nth_unstable_by(rank, |a, b| {
         let by_value = values[*a].order(&values[*b]);
-        by_value.then_with(|| times[*a].cmp(&times[*b]))
+        by_value
+            .then_with(|| times[*a].cmp(&times[*b]))
+            .then_with(|| a.cmp(b))
     });
-    Some(places[rank])
+    Some(*at)
 }
 
 /// The `n` first by `order` (of equal ones the earliest), then in order of time.
@@ -198,11 +201,17 @@ fn extreme<T: Copy>(
     order: impl Fn(&T, &T) -> Ordering,
 ) -> Vec<usize> {
     let mut places: Vec<usize> = (0..values.len()).collect();
-    places.sort_by(|a, b| {
+    let by_rank = |a: &usize, b: &usize| {
         let by_value = order(&values[*a], &values[*b]);
-        by_value.then_with(|| times[*a].cmp(&times[*b]))
-    });
-    places.truncate(n);
+        by_value
+            .then_with(|| times[*a].cmp(&times[*b]))
+            .then_with(|| a.cmp(b))
+    };
+    if n < places.len() {
+        places.select_nth_unstable_by(n, by_rank);
+        places.truncate(n);
+    }
+    places.sort_by(by_rank);
     // Of equal times the better value comes first.
     places.sort_by_key(|at| times[*at]);
     places

@@ -128,10 +128,8 @@ fn compare(
 /// Whether a series that fulfils the predicate has a point in the views' range.
 fn has_series(views: &[View], measurement: &str, predicate: &TagPredicate) -> Result<bool> {
     for view in views {
-        for series in view.series(measurement, predicate)? {
-            if view.has_points(&series)? {
-                return Ok(true);
-            }
+        if view.any_points(measurement, predicate)? {
+            return Ok(true);
         }
     }
     Ok(false)

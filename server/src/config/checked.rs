@@ -115,6 +115,8 @@ impl FromStr for LogFormat {
         }
     }
 }
+/// What one statement may hold in memory at a time.
+const SELECT_MEMORY_BYTES_MAX: u64 = 1 << 30;
 
 /// The default data directory.
 const DATA: &str = "./plimsoll-data";
@@ -188,6 +190,7 @@ pub fn check(layer: Layer) -> Result<Config, Vec<String>> {
             .map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
             limits: Limits {
                 select_points_max: layer.max_select_point.unwrap_or(0),
+                memory_bytes_max: SELECT_MEMORY_BYTES_MAX,
                 select_series_max: layer.max_select_series.unwrap_or(SELECT_SERIES_MAX),
                 select_buckets_max: layer.max_select_buckets.unwrap_or(SELECT_BUCKETS_MAX),
                 rows_max: layer.max_row_limit.unwrap_or(0),

@@ -1,0 +1,128 @@
+//! Dashboard queries against Plimsoll, influxd 1.6.7 and VictoriaMetrics, side by side in one run.
+//!
+//! Each server is started in a temporary directory, takes the same lines through `/write`, and
+//! answers the same questions; the table goes to standard output. A peer that is not installed is
+//! SKIPPED. `dashboards PLIMSOLL_BINARY [HOURS] [NODES]`.
+#![expect(clippy::print_stdout, reason = "the table is the program's output")]
+#![expect(clippy::disallowed_methods, reason = "a stopwatch reads the time")]
+
+use std::error::Error;
+use std::time::Instant;
+
+use plimsoll_benches::dashboards::queries::{Question, questions};
+use plimsoll_benches::dashboards::server::{Kind, Server};
+use plimsoll_benches::fleet::{Fleet, Layout, Shape};
+
+/// How often each question is asked; the median counts.
+const ROUNDS: usize = 15;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let plimsoll = arguments
+        .next()
+        .ok_or("usage: dashboards PLIMSOLL_BINARY [HOURS] [NODES]")?;
+    let hours: i64 = arguments.next().map_or(Ok(2), |text| text.parse())?;
+    let nodes: usize = arguments.next().map_or(Ok(20), |text| text.parse())?;
+    let mut servers = Vec::new();
+    for (kind, program) in [
+        (Kind::Plimsoll, plimsoll.as_str()),
+        (Kind::Influxd, "influxd"),
+        (Kind::VictoriaMetrics, "victoria-metrics"),
+    ] {
+        match Server::start(kind, program) {
+            Ok(server) => servers.push(server),
+            Err(error) if kind == Kind::Plimsoll => return Err(error),
+            Err(error) => println!("SKIPPED {} {error}", kind.name()),
+        }
+    }
+    let shape = Shape {
+        nodes,
+        churn_per_hour: 0.0,
+        ..Shape::default()
+    };
+    let values = load(&servers, shape.clone(), hours)?;
+    println!("| after {values} values | CPU, µs a value | resident, MB | disk, bytes a value |");
+    println!("|---|---|---|---|");
+    for server in &servers {
+        let resident_mb = server.resident_bytes()? / 1_000_000;
+        let cpu = micros_a_value(server.cpu_seconds()?, values);
+        let disk = bytes_a_value(server.disk_bytes()?, values);
+        let name = server.kind().name();
+        println!("| {name} | {cpu:.2} | {resident_mb} | {disk:.2} |");
+    }
+    println!();
+    let end = shape.start.0 / 1_000_000_000 + hours * 3600;
+    let sample = Fleet::new(shape.clone()).scrape_lines(Layout::Heapster);
+    let pod = sample
+        .split("pod_name=")
+        .nth(1)
+        .and_then(|rest| rest.split(',').next())
+        .ok_or("a line has a pod_name")?;
+    ask(
+        &servers,
+        &questions(pod, shape.start.0 / 1_000_000_000, end),
+    )
+}
+
+/// Sends all scrapes to all servers; answers how many values they were.
+fn load(servers: &[Server], shape: Shape, hours: i64) -> Result<u64, Box<dyn Error>> {
+    let mut fleet = Fleet::new(shape);
+    let mut values = 0;
+    for _ in 0..hours * 360 {
+        let lines = fleet.scrape_lines(Layout::Heapster);
+        values += lines.lines().count() as u64;
+        std::thread::scope(|scope| {
+            let sent: Vec<_> = servers
+                .iter()
+                .map(|server| scope.spawn(|| server.write(&lines).map_err(|e| e.to_string())))
+                .collect();
+            sent.into_iter()
+                .try_for_each(|sent| sent.join().map_err(|_| "a writer panicked".to_owned())?)
+        })?;
+    }
+    for server in servers {
+        server.settle()?;
+    }
+    Ok(values)
+}
+
+fn ask(servers: &[Server], questions: &[Question]) -> Result<(), Box<dyn Error>> {
+    let names = servers.iter().map(|server| server.kind().name());
+    let names: Vec<_> = names.map(|name| format!("{name}, ms | ")).collect();
+    println!("| p50 | {}ratios |", names.concat());
+    println!("|{}", "---|".repeat(2 + servers.len()));
+    for question in questions {
+        let mut medians = Vec::new();
+        for server in servers {
+            let path = question.path(server.kind());
+            let mut millis = Vec::new();
+            for _ in 0..ROUNDS {
+                let start = Instant::now();
+                let body = server.get(&path)?;
+                millis.push(start.elapsed().as_secs_f64() * 1000.0);
+                if body.len() < 60 || body.contains("\"error\"") {
+                    let shown: String = body.chars().take(200).collect();
+                    return Err(format!("{}: {shown}", question.name).into());
+                }
+            }
+            millis.sort_by(f64::total_cmp);
+            medians.push(millis[ROUNDS / 2]);
+        }
+        let shown: Vec<_> = medians.iter().map(|ms| format!("{ms:.2} | ")).collect();
+        let ratios = medians[1..].iter().map(|ms| ms / medians[0]);
+        let ratios: Vec<_> = ratios.map(|ratio| format!("{ratio:.1}×")).collect();
+        let name = question.name;
+        println!("| {name} | {}{} |", shown.concat(), ratios.join(", "));
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an average")]
+fn micros_a_value(seconds: f64, values: u64) -> f64 {
+    seconds * 1e6 / values as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an average")]
+fn bytes_a_value(bytes: u64, values: u64) -> f64 {
+    bytes as f64 / values as f64
+}

@@ -1,0 +1,4 @@
+//! What the side-by-side run of dashboard queries is made of.
+
+pub mod queries;
+pub mod server;

@@ -1,0 +1,240 @@
+//! A server under measurement: a process of its own in a temporary directory.
+
+use std::error::Error;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+/// How often a fresh server is asked whether it answers, each time for up to 100 ms.
+const STARTS_MAX: usize = 300;
+
+/// Which program it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// This one.
+    Plimsoll,
+    /// InfluxDB 1.x.
+    Influxd,
+    /// VictoriaMetrics, one node.
+    VictoriaMetrics,
+}
+
+impl Kind {
+    /// What the table calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plimsoll => "Plimsoll",
+            Self::Influxd => "influxd",
+            Self::VictoriaMetrics => "VictoriaMetrics",
+        }
+    }
+}
+
+/// A running server; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    kind: Kind,
+    process: Child,
+    port: u16,
+    directory: TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only where the process has ended by itself, which is what is wanted.
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+impl Server {
+    /// Starts `program` and makes the database `bench`.
+    ///
+    /// # Errors
+    /// It is not installed, or does not come up.
+    pub fn start(kind: Kind, program: &str) -> Result<Self, Box<dyn Error>> {
+        let directory = tempfile::tempdir()?;
+        let port = free_port()?;
+        let mut command = Command::new(program);
+        arguments(kind, directory.path(), port, &mut command)?;
+        let process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let server = Self {
+            kind,
+            process,
+            port,
+            directory,
+        };
+        let ready = match kind {
+            Kind::VictoriaMetrics => "/health",
+            Kind::Plimsoll | Kind::Influxd => "/ping",
+        };
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        for _ in 0..STARTS_MAX {
+            if server.get(ready).is_ok() {
+                if kind != Kind::VictoriaMetrics {
+                    server.request("POST", "/query?q=CREATE%20DATABASE%20bench", "")?;
+                }
+                drop(sender);
+                return Ok(server);
+            }
+            // Nothing is ever sent: this is the pause between two tries.
+            receiver
+                .recv_timeout(std::time::Duration::from_millis(100))
+                .ok();
+        }
+        Err(format!("{} does not come up", kind.name()).into())
+    }
+
+    /// Which program it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Writes lines with times in ns.
+    ///
+    /// # Errors
+    /// They were not all taken.
+    pub fn write(&self, lines: &str) -> Result<(), Box<dyn Error>> {
+        self.request("POST", "/write?db=bench&precision=ns", lines)?;
+        Ok(())
+    }
+
+    /// Makes everything that was written visible to queries.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub fn settle(&self) -> Result<(), Box<dyn Error>> {
+        if self.kind == Kind::VictoriaMetrics {
+            self.get("/internal/force_flush")?;
+        }
+        Ok(())
+    }
+
+    /// The body of an answer.
+    ///
+    /// # Errors
+    /// The server is gone or answers another status than 2xx.
+    pub fn get(&self, path: &str) -> Result<String, Box<dyn Error>> {
+        self.request("GET", path, "")
+    }
+
+    fn request(&self, method: &str, path: &str, body: &str) -> Result<String, Box<dyn Error>> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_nodelay(true)?;
+        let len = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {len}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(body.as_bytes())?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let status = answer.split(' ').nth(1).unwrap_or_default();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        if status.starts_with('2') {
+            Ok(body.to_owned())
+        } else {
+            let shown: String = body.chars().take(300).collect();
+            Err(format!("{} answers {status} to {path}: {shown}", self.kind.name()).into())
+        }
+    }
+
+    /// CPU that the process has used.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn cpu_seconds(&self) -> Result<f64, Box<dyn Error>> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: Vec<f64> = ticks.map(str::parse).collect::<Result<_, _>>()?;
+        Ok(ticks.iter().sum::<f64>() / 100.0)
+    }
+
+    /// Memory of the process.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn resident_bytes(&self) -> Result<u64, Box<dyn Error>> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1));
+        Ok(kib.ok_or("a process has VmRSS")?.parse::<u64>()? * 1024)
+    }
+
+    /// What its directory occupies, preallocated files with what they hold on disk.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn disk_bytes(&self) -> Result<u64, Box<dyn Error>> {
+        Ok(occupied(self.directory.path())?)
+    }
+}
+
+fn occupied(directory: &Path) -> std::io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() {
+            occupied(&entry.path())?
+        } else {
+            metadata.blocks() * 512
+        };
+    }
+    Ok(bytes)
+}
+
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+fn arguments(
+    kind: Kind,
+    directory: &Path,
+    port: u16,
+    command: &mut Command,
+) -> Result<(), Box<dyn Error>> {
+    let listen = format!("127.0.0.1:{port}");
+    let shown = directory.display();
+    match kind {
+        Kind::Plimsoll => {
+            command.args(["serve", "--no-cgroup", "--listen", &listen, "--data"]);
+            command.arg(directory.join("data"));
+        }
+        Kind::Influxd => {
+            let rpc = free_port()?;
+            let config = format!(
+                "reporting-disabled = true\nbind-address = \"127.0.0.1:{rpc}\"\n\
+                 [meta]\ndir = \"{shown}/meta\"\n[data]\ndir = \"{shown}/data\"\n\
+                 wal-dir = \"{shown}/wal\"\nquery-log-enabled = false\n[monitor]\n\
+                 store-enabled = false\n[http]\nbind-address = \"{listen}\"\n\
+                 log-enabled = false\n"
+            );
+            let path = directory.join("influxd.toml");
+            std::fs::write(&path, config)?;
+            command.arg("-config").arg(path);
+        }
+        Kind::VictoriaMetrics => {
+            command.arg(format!("-httpListenAddr={listen}"));
+            command.arg(format!("-storageDataPath={shown}/data"));
+            command.args([
+                "-retentionPeriod=1200",
+                "-influxSkipSingleField",
+                "-search.disableCache",
+            ]);
+        }
+    }
+    Ok(())
+}

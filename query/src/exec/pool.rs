@@ -1,0 +1,85 @@
+//! The threads that statements share, and the only places where work is spread over them.
+//!
+//! Results always come back in the order of their inputs, so an answer does not depend on threads.
+
+use std::sync::OnceLock;
+
+use rayon::ThreadPool;
+use rayon::prelude::*;
+
+use super::error::Result;
+
+/// How a statement is run. Answers are the same, bit for bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Execution {
+    /// Spread over the threads of queries.
+    #[default]
+    Parallel,
+    /// On the caller's thread: what the other is compared to.
+    Serial,
+}
+
+/// Calls `work` with each item and answers the results in order; of several errors the first.
+///
+/// # Errors
+/// What `work` returns.
+pub(crate) fn map<T: Sync, R: Send>(
+    execution: Execution,
+    items: &[T],
+    work: impl Fn(&T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let pool = match execution {
+        Execution::Parallel if items.len() > 1 => threads(),
+        _ => None,
+    };
+    let Some(pool) = pool else {
+        return items.iter().map(work).collect();
+    };
+    let results: Vec<Result<R>> = if rayon::current_thread_index().is_some() {
+        items.par_iter().map(&work).collect()
+    } else {
+        pool.install(|| items.par_iter().map(&work).collect())
+    };
+    results.into_iter().collect()
+}
+
+/// The pool: as many threads as the machine has cores; none on one core, or where they cannot be
+/// started.
+fn threads() -> Option<&'static ThreadPool> {
+    static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
+    let pool = POOL.get_or_init(|| {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(cores)
+            .thread_name(|number| format!("query-{number}"))
+            .build();
+        pool.ok().filter(|_| cores > 1)
+    });
+    pool.as_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::error::Error;
+
+    #[test]
+    fn results_keep_the_order_of_their_items() {
+        let items: Vec<usize> = (0..1000).collect();
+        let doubled = map(Execution::Parallel, &items, |item| Ok(item * 2)).unwrap();
+        assert_eq!(
+            doubled,
+            items.iter().map(|item| item * 2).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn of_several_errors_the_first_is_answered() {
+        let items: Vec<usize> = (0..1000).collect();
+        let failed = map(Execution::Parallel, &items, |item| match item {
+            0..500 => Ok(()),
+            item => Err(Error::invalid(item.to_string())),
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "500");
+    }
+}

@@ -1,0 +1,50 @@
+//! An answer does not depend on how the work is spread, nor on where the points lie.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "differential/data.rs"]
+mod data;
+#[path = "differential/generate.rs"]
+mod generate;
+
+use plimsoll_engine::{Engine, Timestamp};
+use plimsoll_query::{Cancel, Collect, Context, Execution, Limits, execute_as};
+
+/// The answer with every bit of its floats, or the error.
+fn answer(engine: &Engine, execution: Execution, query: &str) -> String {
+    let snapshot = engine.snapshot();
+    let (limits, cancel) = (Limits::default(), Cancel::default());
+    let context = Context {
+        snapshot: &snapshot,
+        database: "d",
+        policy: "",
+        now: Timestamp(data::START + data::DAY),
+        limits: &limits,
+        cancel: &cancel,
+        chunk_size: None,
+    };
+    let Ok(statements) = plimsoll_query::parse(query, &Default::default()) else {
+        return "refused by the parser".to_owned();
+    };
+    let mut sink = Collect::default();
+    let ended = execute_as(execution, &statements[0], &context, &mut sink);
+    // Debug prints the shortest text of a float that reads back to the same bits.
+    format!("{:?} {:?}", ended.map_err(|e| e.to_string()), sink.series)
+}
+
+#[test]
+fn parallel_answers_are_the_serial_ones_bit_for_bit_before_and_after_a_flush() {
+    let (head, flushed) = (data::engine(), data::engine());
+    flushed.flush().unwrap();
+    let mut with_rows = 0;
+    for seed in [7, 1711, 90_210] {
+        for query in generate::queries(seed, 400) {
+            let serial = answer(&head, Execution::Serial, &query);
+            for (engine, place) in [(&head, "head"), (&flushed, "segments")] {
+                let parallel = answer(engine, Execution::Parallel, &query);
+                assert_eq!(parallel, serial, "seed {seed}, {place}: {query}");
+            }
+            with_rows += usize::from(serial.contains("values: [["));
+        }
+    }
+    assert!(with_rows > 600, "only {with_rows} queries have rows");
+}
