@@ -4,6 +4,7 @@
 //! written is [`plimsoll_query::json`]'s.
 
 mod csv;
+mod msgpack;
 
 use std::sync::Arc;
 
@@ -13,6 +14,9 @@ use plimsoll_query::{Error, Sink};
 
 use super::output::{Gone, Output};
 use csv::Csv;
+use msgpack::MsgPack;
+
+pub(super) use msgpack::error as msgpack_error;
 
 /// What the answer looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub(super) enum Format {
     Chunked,
     /// Rows with commas between them.
     Csv,
+    /// One msgpack document.
+    MsgPack,
 }
 
 /// The answer to one request.
@@ -31,6 +37,7 @@ pub(super) struct Answer {
     format: Format,
     epoch: Epoch,
     csv: Csv,
+    msgpack: MsgPack,
     /// The statement that is being answered.
     statement: usize,
     messages: Vec<Message>,
@@ -62,6 +69,7 @@ impl Answer {
             format,
             epoch,
             csv: Csv::default(),
+            msgpack: MsgPack::default(),
             statement: 0,
             messages: Vec::new(),
             result_start: None,
@@ -97,6 +105,7 @@ impl Answer {
                     self.csv.error(text, &mut self.out.pending);
                 }
             }
+            Format::MsgPack => self.msgpack.end(self.statement, &self.messages, ended),
         }
         self.out.flush_if_full()
     }
@@ -106,6 +115,7 @@ impl Answer {
         match (self.format, statements) {
             (Format::Json, 0) => self.out.pending.extend_from_slice(b"{}\n"),
             (Format::Json, _) => self.out.pending.extend_from_slice(b"]}\n"),
+            (Format::MsgPack, _) => self.msgpack.finish(&mut self.out.pending),
             (Format::Chunked | Format::Csv, _) => {}
         }
         self.out.finish()
@@ -265,6 +275,10 @@ impl Sink for Answer {
                 self.csv
                     .series(self.statement, &rows, self.epoch, &mut self.out.pending);
                 self.out.flush_if_full()
+            }
+            Format::MsgPack => {
+                self.msgpack.series(&rows, self.epoch);
+                Ok(())
             }
         };
         sent.map_err(|Gone| Error::Interrupted("query aborted".into()))

@@ -114,11 +114,14 @@ async fn start(app: &Arc<App>, query: Query, shape: Shape, asynchronous: bool) -
 /// An error, in the format that the answer would have had.
 fn refuse(status: StatusCode, text: &str, shape: Shape) -> Response {
     let mut response = reply::error(status, text, shape.layout);
-    if shape.format == Format::Csv {
-        let kind = HeaderValue::from_static(shape.content_type);
-        response.headers_mut().insert(CONTENT_TYPE, kind);
-        *response.body_mut() = Body::from(answer::csv_error(text));
-    }
+    let body = match shape.format {
+        Format::Json | Format::Chunked => return response,
+        Format::Csv => answer::csv_error(text),
+        Format::MsgPack => answer::msgpack_error(text),
+    };
+    let kind = HeaderValue::from_static(shape.content_type);
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    *response.body_mut() = Body::from(body);
     response
 }
 
@@ -178,11 +181,12 @@ fn query(method: &Method, parameters: &Parameters, format: Format) -> Result<Que
 }
 
 fn shape(headers: &HeaderMap, parameters: &Parameters) -> Shape {
-    let (mut format, content_type) = accepted(headers);
-    if format == Format::Json && parameters.is_true("chunked") {
-        format = Format::Chunked;
+    let (mut format, mut content_type) = accepted(headers);
+    if matches!(format, Format::Json | Format::MsgPack) && parameters.is_true("chunked") {
+        (format, content_type) = (Format::Chunked, "application/json");
     }
-    let layout = if parameters.is_true("pretty") && format != Format::Csv {
+    let json = matches!(format, Format::Json | Format::Chunked);
+    let layout = if parameters.is_true("pretty") && json {
         Layout::Pretty
     } else {
         Layout::Compact
@@ -208,8 +212,8 @@ fn accepts_gzip(encoding: &str) -> bool {
     name.eq_ignore_ascii_case("gzip") && !refused
 }
 
-/// The first type of `Accept` that is known; JSON where none is. msgpack is answered in JSON:
-/// its clients read what `Content-Type` says.
+/// The first type of `Accept` that is known; JSON where none is. A chunked answer in msgpack is
+/// given in JSON: its clients read what `Content-Type` says.
 fn accepted(headers: &HeaderMap) -> (Format, &'static str) {
     let values = headers.get_all(ACCEPT).iter();
     let mut types = values
@@ -220,6 +224,7 @@ fn accepted(headers: &HeaderMap) -> (Format, &'static str) {
         .find_map(|kind| match kind {
             "application/csv" => Some((Format::Csv, "application/csv")),
             "text/csv" | "text/*" => Some((Format::Csv, "text/csv")),
+            "application/x-msgpack" => Some((Format::MsgPack, "application/x-msgpack")),
             "application/json" | "application/*" | "*/*" => {
                 Some((Format::Json, "application/json"))
             }
