@@ -296,3 +296,27 @@ fn an_asynchronous_query_is_answered_at_once_and_runs() {
         text.contains("later").then_some(())
     });
 }
+
+#[test]
+fn msgpack_is_answered_where_it_is_asked_for() {
+    let data = directory();
+    let (server, second) = filled(&data);
+    let headers = [("Accept", "application/x-msgpack")];
+    let ask = |more: &str| {
+        let path = format!("/query?db=k8s&epoch=s&q={more}");
+        server.client.send("GET", &path, &headers, b"")
+    };
+    let answer = ask("SELECT+v+FROM+m+LIMIT+1");
+    assert_eq!(answer.header("content-type"), "application/x-msgpack");
+    let mut expected = b"\x81\xa7results\x91\x82\xacstatement_id\x00\xa6series\x91".to_vec();
+    expected.extend_from_slice(b"\x83\xa4name\xa1m\xa7columns\x92\xa4time\xa1v");
+    expected.extend_from_slice(b"\xa6values\x91\x92\xce");
+    expected.extend_from_slice(&u32::try_from(second).unwrap().to_be_bytes());
+    expected.push(0);
+    assert_eq!(answer.body, expected);
+    let answer = ask("SELECT+v+FROM+m&chunked=true");
+    assert_eq!(answer.header("content-type"), "application/json");
+    let answer = ask("SELEC");
+    assert_eq!(answer.status, 400);
+    assert!(answer.body.starts_with(b"\x81\xa5error\xd9"), "{answer:?}");
+}
