@@ -10,6 +10,7 @@ pub mod kubelet;
 pub mod line;
 pub mod names;
 pub mod prometheus;
+pub mod remote;
 pub mod scrape;
 
 mod number;

@@ -14,6 +14,7 @@ mod parameters;
 mod ping;
 mod pretty;
 mod query;
+mod remote;
 mod reply;
 mod write;
 
@@ -40,6 +41,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             "/api/v2/write",
             post(write::serve_v2).options(ping::nothing),
         )
+        .route("/api/v1/prom/write", post(remote::write))
+        .route("/api/v1/prom/read", post(remote::read))
         .route("/api/v2/query", post(flux::refuse))
         .route(
             "/ping",

@@ -28,7 +28,7 @@ struct Target {
 }
 
 /// What the client is told where it is not 204.
-type Problem = (StatusCode, String);
+pub(super) type Problem = (StatusCode, String);
 
 /// Reads where points go out of a request's address.
 type Addressed = fn(&Parameters) -> Result<Target, Problem>;
@@ -152,7 +152,7 @@ pub(super) fn bucket(name: &str) -> Result<(&str, &str), Problem> {
 }
 
 /// What the engine refused: the first reason stands for all, as in InfluxDB.
-fn dropped(written: &Written) -> Option<Dropped> {
+pub(super) fn dropped(written: &Written) -> Option<Dropped> {
     let first = written.rejected.first()?;
     Some(Dropped {
         reason: first.reason.clone(),
@@ -164,7 +164,7 @@ fn dropped(written: &Written) -> Option<Dropped> {
     })
 }
 
-fn body_problem(error: BodyError) -> Problem {
+pub(super) fn body_problem(error: BodyError) -> Problem {
     let status = match error {
         BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         BodyError::Broken(_) | BodyError::Packed(_) => StatusCode::BAD_REQUEST,
@@ -172,7 +172,7 @@ fn body_problem(error: BodyError) -> Problem {
     (status, error.to_string())
 }
 
-fn refused_problem(refused: Refused) -> Problem {
+pub(super) fn refused_problem(refused: Refused) -> Problem {
     match refused {
         Refused::Full => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -188,7 +188,7 @@ fn refused_problem(refused: Refused) -> Problem {
     }
 }
 
-fn engine_problem(error: &Error) -> Problem {
+pub(super) fn engine_problem(error: &Error) -> Problem {
     use plimsoll_wal::Error as Storage;
     let status = match error {
         Error::DatabaseNotFound(name) => {
