@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::http::HeaderValue;
 use plimsoll_engine::catalog::{CatalogChange, MakeDefault, PolicySpec};
-use plimsoll_engine::{Clock, Engine};
+use plimsoll_engine::{Clock, Engine, Timestamp};
 
 use crate::config::{Config, HttpConfig, QueryConfig};
 use crate::exit::Failure;
+use crate::http::Requests;
 use crate::workers::Workers;
 
 /// The database that this server's own sources write into.
@@ -24,13 +25,18 @@ pub(crate) struct App {
     pub(crate) query: QueryConfig,
     pub(crate) version_header: HeaderValue,
     pub(crate) workers: Workers,
+    pub(crate) requests: Requests,
+    pub(crate) started: Timestamp,
 }
 
 impl App {
     pub(crate) fn new(engine: Engine, clock: Arc<dyn Clock>, config: &Config) -> Self {
+        let started = clock.now();
         Self {
             engine,
             clock,
+            requests: Requests::default(),
+            started,
             http: config.http.clone(),
             query: config.query.clone(),
             version_header: HeaderValue::from_str(&config.http.influxdb_version)

@@ -5,6 +5,7 @@
 
 mod answer;
 mod body;
+mod debug_vars;
 mod flux;
 mod headers;
 mod listener;
@@ -16,6 +17,7 @@ mod pretty;
 mod query;
 mod remote;
 mod reply;
+mod requests;
 mod write;
 
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use axum::routing::{get, post};
 use crate::app::App;
 
 pub(crate) use listener::{Listener, serve};
+pub(crate) use requests::Requests;
 
 /// All paths.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -57,6 +60,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/health", get(ping::health))
         .route("/ready", get(ping::ready))
         .route("/metrics", get(metrics::serve))
+        .route("/debug/vars", get(debug_vars::serve))
         .fallback(async || reply::text(StatusCode::NOT_FOUND, "404 page not found\n"))
         .method_not_allowed_fallback(async || {
             reply::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n")

@@ -127,3 +127,39 @@ fn the_figures_of_the_engine_are_prometheus_text() {
         "{text}"
     );
 }
+
+#[test]
+fn figures_are_told_as_telegraf_reads_them() {
+    let data = directory();
+    let server = Server::start(data.path());
+    server.write("k8s", "m v=1,w=2");
+    assert_eq!(server.client.post("/write?db=none", b"m v=1").status, 404);
+    server.query("k8s", "SELECT v FROM m", "");
+    let answer = server.client.get("/debug/vars");
+    assert_eq!(
+        answer.header("content-type"),
+        "application/json; charset=utf-8"
+    );
+    let vars: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    for (name, value, expected) in [
+        ("httpd", "queryReq", 1),
+        ("httpd", "writeReq", 2),
+        ("httpd", "clientError", 1),
+        ("httpd", "serverError", 0),
+        ("httpd", "pointsWrittenOK", 1),
+        ("write", "pointReq", 1),
+        ("plimsoll", "valuesWritten", 2),
+        ("plimsoll", "writesRefused", 0),
+    ] {
+        assert_eq!(vars[name]["name"], name);
+        assert_eq!(vars[name]["values"][value], expected, "{name} {value}");
+    }
+    let time = |name: &str| vars["system"][name].as_str().unwrap().to_owned();
+    assert!(time("started") <= time("currentTime"), "{vars}");
+    assert_eq!(vars["cmdline"], serde_json::json!(["plimsoll"]));
+    let metrics = server.client.get("/metrics").text();
+    assert!(
+        metrics.contains("\nplimsoll_http_write_requests_total 2\n"),
+        "{metrics}"
+    );
+}

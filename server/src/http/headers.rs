@@ -21,6 +21,7 @@ pub(super) async fn add(State(app): State<Arc<App>>, request: Request, next: Nex
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
     let status = response.status();
+    app.requests.count(&path, status);
     // Never the whole address: it may hold a password, or text of a query that does.
     tracing::debug!(%method, path, status = status.as_u16(), "request");
     let headers = response.headers_mut();

@@ -16,7 +16,38 @@ pub(super) async fn serve(State(app): State<Arc<App>>) -> Response {
     let stats = app.engine.stats();
     let mut text = String::new();
     let refused = u64::from(stats.writes_refused.is_some());
+    let requests = app.requests.counts();
     for (name, kind, value, help) in [
+        (
+            "http_requests_total",
+            "counter",
+            requests.all,
+            "Requests that were answered.",
+        ),
+        (
+            "http_query_requests_total",
+            "counter",
+            requests.queries,
+            "Requests for queries.",
+        ),
+        (
+            "http_write_requests_total",
+            "counter",
+            requests.writes,
+            "Requests to write.",
+        ),
+        (
+            "http_client_errors_total",
+            "counter",
+            requests.client_errors,
+            "Answers with a status of 4xx.",
+        ),
+        (
+            "http_server_errors_total",
+            "counter",
+            requests.server_errors,
+            "Answers with a status of 5xx.",
+        ),
         (
             "points_written_total",
             "counter",

@@ -84,10 +84,13 @@ fn whole(pattern: &str) -> String {
     format!("/^(?:{})$/", pattern.replace('/', "\\/"))
 }
 
+/// Whether a measurement's name is one that is asked for.
+type Condition = Box<dyn Fn(&str) -> bool>;
+
 /// Takes rows as series.
 pub(super) struct Found {
     /// What a measurement's name must be; the source alone cannot say all of it.
-    names: Vec<Box<dyn Fn(&str) -> bool>>,
+    names: Vec<Condition>,
     series: Vec<TimeSeries>,
     /// Whether the last one goes on.
     open: bool,
@@ -113,7 +116,7 @@ impl Found {
     }
 }
 
-fn condition(matcher: &LabelMatcher) -> Result<Box<dyn Fn(&str) -> bool>, String> {
+fn condition(matcher: &LabelMatcher) -> Result<Condition, String> {
     let value = matcher.value.clone();
     let pattern = || {
         let whole = format!("^(?:{})$", matcher.value);
