@@ -117,6 +117,7 @@ start_plimsoll() {
     plimsoll_port=$(free_port)
     mkdir "$scratch/data"
     plimsoll_flags=("$@")
+    plimsoll_asks=false
     restart_plimsoll
 }
 
@@ -124,7 +125,7 @@ start_plimsoll() {
 restart_plimsoll() {
     # Plimsoll warns of variables of its prefix that are no settings of its own.
     start plimsoll env -u PLIMSOLL_BIN -u PLIMSOLL_PEERS_BUDGET_S -u PLIMSOLL_PEERS_CACHE \
-        -u PLIMSOLL_PEERS_CADVISOR "$PLIMSOLL_BIN" serve --no-cgroup --data "$scratch/data" \
+        -u PLIMSOLL_PEERS_CADVISOR PLIMSOLL_AUTH_ENABLED="$plimsoll_asks" "$PLIMSOLL_BIN" serve --no-cgroup --data "$scratch/data" \
         --listen "127.0.0.1:$plimsoll_port" "${plimsoll_flags[@]}"
     plimsoll_pid=$started
     until_true 20 plimsoll_is_up "$started" ||
@@ -133,8 +134,11 @@ restart_plimsoll() {
 
 # start_guarded_plimsoll FLAG… the same, with authentication and the admin root, password tiger.
 start_guarded_plimsoll() {
-    export PLIMSOLL_AUTH_ENABLED=true
-    start_plimsoll "$@"
+    plimsoll_port=$(free_port)
+    mkdir "$scratch/data"
+    plimsoll_flags=("$@")
+    plimsoll_asks=true
+    restart_plimsoll
     curl -fsS -o "$scratch/made" "http://127.0.0.1:$plimsoll_port/query" --data-urlencode \
         "q=CREATE USER root WITH PASSWORD 'tiger' WITH ALL PRIVILEGES" ||
         fail "the first admin cannot be made"

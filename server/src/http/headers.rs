@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use super::query::accepted;
 use crate::app::App;
 
 const VERSION: HeaderName = HeaderName::from_static("x-influxdb-version");
@@ -29,6 +30,8 @@ impl RequestId {
 pub(super) async fn add(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    // An empty answer has the type that a full one would have had, as in InfluxDB.
+    let (_, kind) = accepted(request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).await;
     let status = response.status();
@@ -38,7 +41,7 @@ pub(super) async fn add(State(app): State<Arc<App>>, mut request: Request, next:
     tracing::debug!(%method, path, status = status.as_u16(), request_id, "request");
     let headers = response.headers_mut();
     if status == StatusCode::NO_CONTENT {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     headers.insert(VERSION, app.version_header.clone());
     headers.insert(BUILD, HeaderValue::from_static("OSS"));

@@ -223,7 +223,7 @@ fn accepts_gzip(encoding: &str) -> bool {
 
 /// The first type of `Accept` that is known; JSON where none is. A chunked answer in msgpack is
 /// given in JSON: its clients read what `Content-Type` says.
-fn accepted(headers: &HeaderMap) -> (Format, &'static str) {
+pub(super) fn accepted(headers: &HeaderMap) -> (Format, &'static str) {
     let values = headers.get_all(ACCEPT).iter();
     let mut types = values
         .filter_map(|value| value.to_str().ok())
