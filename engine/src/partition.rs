@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 use crate::catalog::{Policy, PolicyId, Retention};
 use crate::model::{FieldType, TimeRange, Timestamp};
 use crate::segment::Segment;
+use crate::tombstone::Tombstone;
 
 /// Number of a partition, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,9 +25,94 @@ pub(crate) struct Partition {
     pub(crate) end: i64,
     pub(crate) schema: Arc<Schema>,
     pub(crate) segments: Vec<Arc<Segment>>,
+    /// Deletions that mask some of its sources, by id.
+    pub(crate) masks: Vec<Mask>,
+}
+
+/// A tombstone of a partition, and the segments that it need not mask.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Mask {
+    pub(crate) tombstone: Arc<Tombstone>,
+    /// Segments of lower rank that hold none of what it covers: a merge left it out, or it was
+    /// never there.
+    pub(crate) clean: Vec<u64>,
+}
+
+impl Mask {
+    /// Whether rows of `segment` may be hidden by it.
+    pub(crate) fn hides(&self, segment: &Segment) -> bool {
+        let identity = segment.identity();
+        identity.rank_hi < self.tombstone.rank && !self.clean.contains(&identity.segment)
+    }
 }
 
 impl Partition {
+    /// The tombstones that mask `segment`.
+    pub(crate) fn masks_of(&self, segment: &Segment) -> Vec<Arc<Tombstone>> {
+        self.masks
+            .iter()
+            .filter(|mask| mask.hides(segment))
+            .map(|mask| Arc::clone(&mask.tombstone))
+            .collect()
+    }
+
+    /// The tombstones that mask a generation: those that were made after it was frozen.
+    pub(crate) fn masks_of_generation(&self, rank: u64) -> Vec<Arc<Tombstone>> {
+        self.masks
+            .iter()
+            .filter(|mask| mask.tombstone.rank > rank)
+            .map(|mask| Arc::clone(&mask.tombstone))
+            .collect()
+    }
+
+    /// Notes which of the segments `new` the tombstones do not touch. Where that cannot be told,
+    /// they are masked.
+    pub(crate) fn clear_masks(&mut self, new: &[Arc<Segment>]) {
+        for mask in &mut self.masks {
+            for segment in new {
+                if mask.hides(segment) && matches!(mask.tombstone.touches(segment), Ok(false)) {
+                    mask.clean.push(segment.identity().segment);
+                }
+            }
+        }
+    }
+
+    /// Drops the tombstones that mask nothing any more. `frozen` is the rank of the generation
+    /// that waits for its flush.
+    pub(crate) fn retire_masks(&mut self, frozen: Option<u64>) {
+        let segments = &self.segments;
+        self.masks.retain(|mask| {
+            frozen.is_some_and(|rank| rank < mask.tombstone.rank)
+                || segments.iter().any(|segment| mask.hides(segment))
+        });
+    }
+
+    /// Puts `merged` in the place of `len` segments from `at`. It was written without the rows
+    /// that the tombstones `left_out` cover.
+    pub(crate) fn replace_segments(
+        &mut self,
+        at: usize,
+        len: usize,
+        merged: Option<&Arc<Segment>>,
+        left_out: &[u64],
+    ) {
+        let old: Vec<Arc<Segment>> = self
+            .segments
+            .splice(at..at + len, merged.cloned())
+            .collect();
+        for mask in &mut self.masks {
+            let is_clean = left_out.contains(&mask.tombstone.id)
+                || !old.iter().any(|segment| mask.hides(segment));
+            let gone = |id: &u64| old.iter().any(|segment| segment.identity().segment == *id);
+            mask.clean.retain(|id| !gone(id));
+            if let Some(merged) = merged
+                && is_clean
+                && mask.hides(merged)
+            {
+                mask.clean.push(merged.identity().segment);
+            }
+        }
+    }
     pub(crate) fn range(&self) -> TimeRange {
         TimeRange {
             start: Timestamp(self.start),
@@ -87,6 +173,26 @@ impl Schema {
         *fields.entry(Arc::clone(field)).or_insert(field_type)
     }
 
+    /// Frees `field` of `measurement` for another type.
+    pub(crate) fn release(&self, measurement: &str, field: &str) {
+        let mut measurements = self.measurements.write();
+        if let Some(fields) = measurements.get_mut(measurement) {
+            fields.remove(field);
+            if fields.is_empty() {
+                measurements.remove(measurement);
+            }
+        }
+    }
+
+    /// The fields of a measurement and their types.
+    pub(crate) fn fields(&self, measurement: &str) -> Vec<(Arc<str>, FieldType)> {
+        let measurements = self.measurements.read();
+        let fields = measurements.get(measurement).into_iter().flatten();
+        fields
+            .map(|(name, kind)| (Arc::clone(name), *kind))
+            .collect()
+    }
+
     pub(crate) fn field_type(&self, measurement: &str, field: &str) -> Option<FieldType> {
         self.measurements
             .read()
@@ -119,6 +225,7 @@ mod tests {
             end,
             schema: Arc::default(),
             segments: Vec::new(),
+            masks: Vec::new(),
         }
     }
 
