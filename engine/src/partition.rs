@@ -204,8 +204,15 @@ impl Schema {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use plimsoll_wal::storage::{Memory, ReadMode};
+
     use super::*;
     use crate::catalog::{DAY_NS, HOUR_NS};
+    use crate::model::{TagSet, Values};
+    use crate::segment::{SegmentBuilder, SegmentIdentity};
+    use crate::tombstone::Covered;
 
     fn policy(shard_duration_ns: i64) -> Policy {
         Policy {
@@ -248,6 +255,96 @@ mod tests {
         assert_eq!(start, i64::MIN);
         let (start, end) = plan_bounds(&policy(DAY_NS), crate::model::TIME_MAX, [].iter());
         assert!(start <= crate::model::TIME_MAX.0 && end == i64::MAX);
+    }
+
+    fn segment(storage: &Memory, id: u64, ranks: (u64, u64), time: i64) -> Arc<Segment> {
+        let identity = SegmentIdentity {
+            partition: 1,
+            segment: id,
+            rank_lo: ranks.0,
+            rank_hi: ranks.1,
+        };
+        let mut builder = SegmentBuilder::new(identity);
+        let times = builder.time_column(&[time]).unwrap();
+        let tags = TagSet::from_canonical("pod=a");
+        let values = Values::Integer(vec![1]);
+        builder
+            .chunk("cpu", "v", &tags, times, None, &values)
+            .unwrap();
+        let path = PathBuf::from(format!("{id}.seg"));
+        let facts = builder.write(storage, &path).unwrap();
+        Arc::new(Segment::open(storage, &path, &facts, ReadMode::Map).unwrap())
+    }
+
+    fn mask(id: u64, rank: u64) -> Mask {
+        let tombstone = Arc::new(Tombstone {
+            id,
+            rank,
+            measurements: ["cpu".into()].into(),
+            covered: Covered::All,
+            range: TimeRange {
+                start: Timestamp(0),
+                end: Timestamp(50),
+            },
+        });
+        Mask {
+            tombstone,
+            clean: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_tombstone_goes_when_every_segment_below_it_was_written_without_its_rows() {
+        let storage = Memory::new();
+        let mut there = partition(0, 100);
+        there.segments = vec![
+            segment(&storage, 1, (1, 1), 10),
+            segment(&storage, 2, (2, 2), 20),
+            segment(&storage, 3, (3, 3), 90),
+            segment(&storage, 4, (4, 4), 30),
+        ];
+        there.masks = vec![mask(7, 4), mask(8, 5)];
+        let all = there.segments.clone();
+        there.clear_masks(&all);
+        let masked = |partition: &Partition| -> Vec<usize> {
+            let of = |segment: &Arc<Segment>| partition.masks_of(segment).len();
+            partition.segments.iter().map(of).collect()
+        };
+        assert_eq!(
+            masked(&there),
+            [2, 2, 0, 1],
+            "the third has no point in the range"
+        );
+        assert_eq!(there.masks_of_generation(4).len(), 1);
+        // The merge began before tombstone 8 was made.
+        let merged = segment(&storage, 5, (1, 2), 60);
+        there.replace_segments(0, 2, Some(&merged), &[7]);
+        there.retire_masks(None);
+        assert_eq!(masked(&there), [1, 0, 1]);
+        assert_eq!(
+            there.masks.len(),
+            1,
+            "tombstone 7 masked the two that are gone"
+        );
+        // Its inputs are those that 8 need not mask, and one that it must.
+        let merged = segment(&storage, 6, (1, 3), 60);
+        there.replace_segments(0, 2, Some(&merged), &[]);
+        assert_eq!(masked(&there), [1, 1]);
+        there.replace_segments(0, 2, None, &[8]);
+        there.retire_masks(Some(4));
+        assert_eq!(there.masks.len(), 1, "a frozen generation is below it");
+        there.retire_masks(Some(5));
+        assert!(there.masks.is_empty());
+    }
+
+    #[test]
+    fn a_released_field_may_have_another_type() {
+        let schema = Schema::default();
+        let (m, f) = ("m".into(), "f".into());
+        schema.claim(&m, &f, FieldType::Float);
+        schema.release("m", "f");
+        assert_eq!(schema.fields("m"), []);
+        assert_eq!(schema.claim(&m, &f, FieldType::String), FieldType::String);
     }
 
     #[test]

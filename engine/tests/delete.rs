@@ -136,11 +136,11 @@ const SERIES: [&str; 4] = ["", "node=n,pod=a", "pod=a", "pod=b\\ c"];
 
 fn step() -> impl Strategy<Value = Step> {
     let value = prop_oneof![
-        any::<i64>().prop_map(FieldValue::Integer),
-        any::<bool>().prop_map(FieldValue::Boolean),
-        (0..9u8).prop_map(|n| FieldValue::String(format!("s{n}").into())),
+        4 => any::<i64>().prop_map(FieldValue::Integer),
+        1 => any::<bool>().prop_map(FieldValue::Boolean),
+        1 => (0..9u8).prop_map(|n| FieldValue::String(format!("s{n}").into())),
     ];
-    let write = (0..3u8, 0..4u8, 0..40i64, 0..2u8, value);
+    let write = (0..2u8, 0..3u8, 0..20i64, 0..2u8, value);
     let write = write.prop_map(|(measurement, series, time, field, value)| Step::Write {
         measurement,
         series,
@@ -149,9 +149,9 @@ fn step() -> impl Strategy<Value = Step> {
         value,
     });
     let delete = (
-        proptest::collection::vec(0..4u8, 1..3),
-        proptest::option::of(0..4u8),
-        proptest::option::of((0..40i64, 0..20i64)),
+        proptest::collection::vec(0..3u8, 1..3),
+        proptest::option::weighted(0.7, 0..4u8),
+        proptest::option::of((0..20i64, 0..20i64)),
     );
     let delete = delete.prop_map(|(measurements, series, times)| Step::Delete {
         measurements,
@@ -159,7 +159,7 @@ fn step() -> impl Strategy<Value = Step> {
         times,
     });
     prop_oneof![
-        16 => write, 3 => delete, 3 => Just(Step::Flush), 1 => Just(Step::Merge),
+        24 => write, 5 => delete, 3 => Just(Step::Flush), 1 => Just(Step::Merge),
         1 => Just(Step::MergeAll), 1 => Just(Step::Reopen)
     ]
 }
@@ -327,6 +327,27 @@ fn points_written_after_a_deletion_stay() {
     assert_eq!(integers(&engine, "cpu"), expected);
     engine.compact_all(&GO_ON).unwrap();
     assert_eq!(integers(&engine, "cpu"), expected);
+}
+
+#[test]
+fn a_series_that_comes_back_is_found_again() {
+    let (engine, storage) = fresh();
+    write_integer(&engine, "cpu", "pod=a", NOW, 1);
+    write_integer(&engine, "cpu", "pod=b", NOW, 1);
+    for round in 2..5 {
+        delete(&engine, &["cpu"], pod_is("a"), TimeRange::ALL);
+        assert_eq!(found(&engine).series.len(), 1);
+        write_integer(&engine, "cpu", "pod=a", NOW, round);
+        assert_eq!(found(&engine).series.len(), 2);
+    }
+    drop(engine);
+    let (engine, _) = open(&storage);
+    let expected = [
+        ("pod=a".into(), vec![(NOW, 4)]),
+        ("pod=b".into(), vec![(NOW, 1)]),
+    ];
+    assert_eq!(integers(&engine, "cpu"), expected);
+    assert_eq!(found(&engine).series.len(), 2);
 }
 
 #[test]

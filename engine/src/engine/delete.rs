@@ -21,7 +21,7 @@ use super::Engine;
 use super::state::State;
 
 /// Which series of its measurements a [`Deletion`] means.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Chosen {
     /// Those whose tags fulfil this when the deletion takes place.
     Where(TagPredicate),
@@ -30,7 +30,7 @@ pub enum Chosen {
 }
 
 /// Points to delete: what DELETE, DROP SERIES and DROP MEASUREMENT come down to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Deletion {
     /// The database.
     pub database: String,
