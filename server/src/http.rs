@@ -6,6 +6,7 @@
 mod answer;
 mod body;
 mod debug_vars;
+mod delete;
 mod flux;
 mod headers;
 mod listener;
@@ -46,6 +47,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         )
         .route("/api/v1/prom/write", post(remote::write))
         .route("/api/v1/prom/read", post(remote::read))
+        .route("/api/v2/delete", post(delete::serve))
         .route("/api/v2/query", post(flux::refuse))
         .route(
             "/ping",

@@ -58,6 +58,8 @@ fn variables(app: &App) -> Value {
             "segments": stats.segments,
             "segmentBytes": stats.segment_bytes,
             "flushes": stats.flushes,
+            "deletions": stats.deletions,
+            "tombstones": stats.tombstones,
             "compactions": stats.compactions,
             "compactionsFailed": stats.compactions_failed,
             "partitionsExpired": stats.partitions_expired,

@@ -79,6 +79,18 @@ pub(super) async fn serve(State(app): State<Arc<App>>) -> Response {
             "Partitions that retention dropped.",
         ),
         (
+            "deletions_total",
+            "counter",
+            stats.deletions,
+            "Deletions of points: DELETE, DROP SERIES, DROP MEASUREMENT.",
+        ),
+        (
+            "tombstones",
+            "gauge",
+            stats.tombstones,
+            "Deletions whose points are hidden and not yet merged out of segments.",
+        ),
+        (
             "compactions_total",
             "counter",
             stats.compactions,

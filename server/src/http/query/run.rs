@@ -121,6 +121,12 @@ fn apply(app: &App, effect: Effect) -> Result<(), Error> {
             app.engine.change(&change)?;
             Ok(())
         }
+        Effect::Delete(deletions) => {
+            for deletion in &deletions {
+                app.engine.delete(deletion)?;
+            }
+            Ok(())
+        }
     }
 }
 
