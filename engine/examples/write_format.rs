@@ -1,7 +1,7 @@
 //! Writes the small data directory that is kept for each format, for ever:
 //!
 //! ```sh
-//! cargo run -p plimsoll-engine --example write_format -- engine/tests/data/format-1
+//! cargo run -p plimsoll-engine --example write_format -- engine/tests/data/format-2
 //! ```
 //!
 //! Run it once for a new format, before anything of that format is in use; never over an old one.
@@ -13,7 +13,10 @@ use std::sync::Arc;
 
 use plimsoll_engine::catalog::{CatalogChange, DAY_NS, MakeDefault, PolicySpec};
 use plimsoll_engine::clock::ManualClock;
-use plimsoll_engine::{Batch, Engine, FieldValue, Options, TagSet, Timestamp};
+use plimsoll_engine::predicate::TagPredicate;
+use plimsoll_engine::{
+    Batch, Chosen, Deletion, Engine, FieldValue, Options, TagSet, TimeRange, Timestamp,
+};
 use plimsoll_wal::storage::Disk;
 
 const START: i64 = 1_700_000_000_000_000_000;
@@ -48,13 +51,42 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     engine.write("k8s", "", &late()?)?;
     engine.flush()?;
-    // And a log behind it.
-    for step in 40..50 {
+    // A tombstone that the manifest holds, and one that only the log does.
+    engine.delete(&deletion(
+        Chosen::Where(TagPredicate::All),
+        START,
+        START + 4 * SECOND,
+    ))?;
+    for step in 40..42 {
         engine.write("k8s", "", &batch(step)?)?;
     }
+    engine.flush()?;
+    for step in 42..50 {
+        engine.write("k8s", "", &batch(step)?)?;
+    }
+    let tags = TagSet::from_pairs([("namespace", "default"), ("pod", "b c")])?;
+    let end = START + 495 * SECOND;
+    engine.delete(&deletion(
+        Chosen::These([tags].into()),
+        START + 395 * SECOND,
+        end,
+    ))?;
     engine.close()?;
     println!("{directory} holds format {}", plimsoll_engine::FORMAT);
     Ok(())
+}
+
+fn deletion(series: Chosen, start: i64, end: i64) -> Deletion {
+    Deletion {
+        database: "k8s".to_owned(),
+        policy: None,
+        measurements: ["memory/usage_bytes_gauge".into()].into(),
+        series,
+        range: TimeRange {
+            start: Timestamp(start),
+            end: Timestamp(end),
+        },
+    }
 }
 
 fn batch(step: i64) -> Result<Batch, Box<dyn Error>> {

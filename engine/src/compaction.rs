@@ -8,5 +8,5 @@ mod plan;
 mod rows;
 mod tag_sets;
 
-pub(crate) use merge::{Ended, merge};
+pub(crate) use merge::{Ended, Input, merge};
 pub(crate) use plan::{Candidate, Run, SEGMENTS_MAX, Temperature, plan, plan_whole};

@@ -1,6 +1,7 @@
 //! The glue: one open database directory.
 
 mod compaction;
+mod delete;
 mod flush;
 mod open;
 mod retention;
@@ -23,6 +24,7 @@ use crate::snapshot::Snapshot;
 use crate::{Clock, Result};
 
 pub use compaction::Compacted;
+pub use delete::{Chosen, Deletion};
 pub use open::OpenReport;
 use state::State;
 pub use write::{Rejected, Written};
@@ -85,6 +87,10 @@ pub struct EngineStats {
     pub flushes: u64,
     /// Partitions that retention dropped since the start.
     pub partitions_expired: u64,
+    /// Deletions of points (DELETE, DROP SERIES, DROP MEASUREMENT) since the start.
+    pub deletions: u64,
+    /// Tombstones that hide points until merges have left them out.
+    pub tombstones: u64,
     /// Merges of segments since the start.
     pub compactions: u64,
     /// Merges that failed since the start; the old segments stayed.
@@ -114,6 +120,7 @@ struct Counters {
     points_rejected: AtomicU64,
     flushes: AtomicU64,
     partitions_expired: AtomicU64,
+    deletions: AtomicU64,
     compactions: AtomicU64,
     compactions_failed: AtomicU64,
     compaction_bytes_read: AtomicU64,
@@ -239,6 +246,12 @@ impl Engine {
             points_rejected: self.counters.points_rejected.load(Ordering::Relaxed),
             flushes: self.counters.flushes.load(Ordering::Relaxed),
             partitions_expired: self.counters.partitions_expired.load(Ordering::Relaxed),
+            deletions: self.counters.deletions.load(Ordering::Relaxed),
+            tombstones: state
+                .partitions
+                .values()
+                .map(|partition| partition.masks.len() as u64)
+                .sum(),
             compactions: self.counters.compactions.load(Ordering::Relaxed),
             compactions_failed: self.counters.compactions_failed.load(Ordering::Relaxed),
             compaction_bytes_read: self.counters.compaction_bytes_read.load(Ordering::Relaxed),

@@ -18,11 +18,13 @@ mod partition;
 pub mod predicate;
 pub mod segment;
 pub mod snapshot;
+mod tombstone;
 mod varint;
 
 pub use clock::Clock;
 pub use engine::{
-    Compacted, Durability, Engine, EngineStats, OpenReport, Options, Rejected, Written,
+    Chosen, Compacted, Deletion, Durability, Engine, EngineStats, OpenReport, Options, Rejected,
+    Written,
 };
 pub use error::{Error, Result};
 pub use manifest::FORMAT;

@@ -7,7 +7,7 @@
 mod record;
 mod row;
 
-pub(crate) use record::{Record, decode, put_record};
+pub(crate) use record::{Deleted, Record, decode, put_record};
 pub(crate) use row::{
     ABSOLUTE_EVERY, Context, Reference, RowHeader, RowPlace, RowShape, RowValues, Slot, encode_row,
     row_values,

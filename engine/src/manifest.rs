@@ -4,14 +4,16 @@
 //! removed at start. Byte tables are in docs/format.md.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use plimsoll_wal::Error as StorageError;
 use plimsoll_wal::storage::{ReadMode, Storage};
 
 use crate::catalog::{Catalog, Database, DatabaseId, Policy, PolicyId, Retention};
 use crate::model::Timestamp;
-use crate::partition::PartitionId;
+use crate::partition::{Mask, PartitionId};
 use crate::segment::SegmentFacts;
+use crate::tombstone::Tombstone;
 use crate::varint::{Reader, put, put_signed, put_text};
 use crate::{Error, Result};
 
@@ -20,7 +22,7 @@ pub(crate) const FILE: &str = "MANIFEST";
 const TEMPORARY: &str = "MANIFEST.new";
 const MAGIC: &[u8; 8] = b"PLIMMANI";
 /// The format this program writes, and the newest it reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 const HEADER_BYTES: usize = 24;
 
 /// A partition as the manifest names it.
@@ -32,6 +34,7 @@ pub(crate) struct PartitionEntry {
     pub(crate) end: i64,
     /// Lowest rank first.
     pub(crate) segments: Vec<SegmentEntry>,
+    pub(crate) masks: Vec<Mask>,
 }
 
 /// A segment as the manifest names it.
@@ -111,6 +114,14 @@ impl Manifest {
             for segment in &partition.segments {
                 put_segment(&mut body, segment);
             }
+            put(&mut body, partition.masks.len() as u64);
+            for mask in &partition.masks {
+                mask.tombstone.encode(&mut body);
+                put(&mut body, mask.clean.len() as u64);
+                for segment in &mask.clean {
+                    put(&mut body, *segment);
+                }
+            }
         }
         let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
         out.extend_from_slice(MAGIC);
@@ -180,12 +191,15 @@ fn decode(bytes: &[u8], path: &Path) -> Result<Manifest> {
         return Err(corrupt(8));
     }
     let mut reader = Reader::new(body);
-    manifest(&mut reader)
+    manifest(&mut reader, word(8))
         .filter(|_| reader.is_empty())
         .ok_or_else(|| corrupt((HEADER_BYTES + reader.offset()) as u64))
 }
 
-fn manifest(reader: &mut Reader<'_>) -> Option<Manifest> {
+/// The format that first had tombstones.
+const FORMAT_WITH_TOMBSTONES: u32 = 2;
+
+fn manifest(reader: &mut Reader<'_>, format: u32) -> Option<Manifest> {
     let mut manifest = Manifest {
         edit: reader.varint()?,
         log_covered: reader.varint()?,
@@ -202,9 +216,15 @@ fn manifest(reader: &mut Reader<'_>) -> Option<Manifest> {
             start: reader.signed()?,
             end: reader.signed()?,
             segments: Vec::new(),
+            masks: Vec::new(),
         };
         for _ in 0..reader.count(9)? {
             partition.segments.push(segment(reader)?);
+        }
+        if format >= FORMAT_WITH_TOMBSTONES {
+            for _ in 0..reader.count(7)? {
+                partition.masks.push(mask(reader)?);
+            }
         }
         manifest.partitions.push(partition);
     }
@@ -258,6 +278,13 @@ fn segment(reader: &mut Reader<'_>) -> Option<SegmentEntry> {
             last: Timestamp(reader.signed()?),
         },
     })
+}
+
+fn mask(reader: &mut Reader<'_>) -> Option<Mask> {
+    let tombstone = Arc::new(Tombstone::decode(reader)?);
+    let count = reader.count(1)?;
+    let clean = (0..count).map(|_| reader.varint()).collect::<Option<_>>()?;
+    Some(Mask { tombstone, clean })
 }
 
 /// Where things lie: every path of the data directory is made here.

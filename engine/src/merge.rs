@@ -1,7 +1,8 @@
 //! Laying a column of higher rank over one of lower rank.
 
-use crate::model::Values;
+use crate::model::{TimeRange, Values};
 use crate::snapshot::Column;
+use crate::tombstone::is_hidden;
 
 /// Puts `above` over `below`: of two values of one time the one above stays.
 pub(crate) fn overlay(below: &mut Column, above: Column) {
@@ -16,6 +17,24 @@ pub(crate) fn overlay(below: &mut Column, above: Column) {
         }
         Some(_) => *below = merged(below, &above),
     }
+}
+
+/// Leaves out the rows of `ranges`.
+pub(crate) fn hide(column: &mut Column, ranges: &[TimeRange]) {
+    if !column.times.iter().any(|time| is_hidden(ranges, *time)) {
+        return;
+    }
+    let mut values = Values::new(column.values.field_type());
+    let mut at = 0;
+    column.times.retain(|time| {
+        let stays = !is_hidden(ranges, *time);
+        if stays {
+            values.push(column.values.value(at));
+        }
+        at += 1;
+        stays
+    });
+    column.values = values;
 }
 
 fn append(values: &mut Values, more: &Values) {
@@ -64,6 +83,19 @@ mod tests {
             times: points.iter().map(|p| p.0).collect(),
             values: Values::Integer(points.iter().map(|p| p.1).collect()),
         }
+    }
+
+    #[test]
+    fn hidden_rows_are_left_out() {
+        let range = |start, end| TimeRange {
+            start: crate::Timestamp(start),
+            end: crate::Timestamp(end),
+        };
+        let mut got = column(&[(1, 1), (2, 2), (3, 3), (9, 9)]);
+        hide(&mut got, &[range(4, 8)]);
+        assert_eq!(got.times.len(), 4);
+        hide(&mut got, &[range(2, 3), range(9, 9)]);
+        assert_eq!(got, column(&[(1, 1)]));
     }
 
     #[test]

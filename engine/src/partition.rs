@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 use crate::catalog::{Policy, PolicyId, Retention};
 use crate::model::{FieldType, TimeRange, Timestamp};
 use crate::segment::Segment;
+use crate::tombstone::Tombstone;
 
 /// Number of a partition, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,9 +25,94 @@ pub(crate) struct Partition {
     pub(crate) end: i64,
     pub(crate) schema: Arc<Schema>,
     pub(crate) segments: Vec<Arc<Segment>>,
+    /// Deletions that mask some of its sources, by id.
+    pub(crate) masks: Vec<Mask>,
+}
+
+/// A tombstone of a partition, and the segments that it need not mask.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Mask {
+    pub(crate) tombstone: Arc<Tombstone>,
+    /// Segments of lower rank that hold none of what it covers: a merge left it out, or it was
+    /// never there.
+    pub(crate) clean: Vec<u64>,
+}
+
+impl Mask {
+    /// Whether rows of `segment` may be hidden by it.
+    pub(crate) fn hides(&self, segment: &Segment) -> bool {
+        let identity = segment.identity();
+        identity.rank_hi < self.tombstone.rank && !self.clean.contains(&identity.segment)
+    }
 }
 
 impl Partition {
+    /// The tombstones that mask `segment`.
+    pub(crate) fn masks_of(&self, segment: &Segment) -> Vec<Arc<Tombstone>> {
+        self.masks
+            .iter()
+            .filter(|mask| mask.hides(segment))
+            .map(|mask| Arc::clone(&mask.tombstone))
+            .collect()
+    }
+
+    /// The tombstones that mask a generation: those that were made after it was frozen.
+    pub(crate) fn masks_of_generation(&self, rank: u64) -> Vec<Arc<Tombstone>> {
+        self.masks
+            .iter()
+            .filter(|mask| mask.tombstone.rank > rank)
+            .map(|mask| Arc::clone(&mask.tombstone))
+            .collect()
+    }
+
+    /// Notes which of the segments `new` the tombstones do not touch. Where that cannot be told,
+    /// they are masked.
+    pub(crate) fn clear_masks(&mut self, new: &[Arc<Segment>]) {
+        for mask in &mut self.masks {
+            for segment in new {
+                if mask.hides(segment) && matches!(mask.tombstone.touches(segment), Ok(false)) {
+                    mask.clean.push(segment.identity().segment);
+                }
+            }
+        }
+    }
+
+    /// Drops the tombstones that mask nothing any more. `frozen` is the rank of the generation
+    /// that waits for its flush.
+    pub(crate) fn retire_masks(&mut self, frozen: Option<u64>) {
+        let segments = &self.segments;
+        self.masks.retain(|mask| {
+            frozen.is_some_and(|rank| rank < mask.tombstone.rank)
+                || segments.iter().any(|segment| mask.hides(segment))
+        });
+    }
+
+    /// Puts `merged` in the place of `len` segments from `at`. It was written without the rows
+    /// that the tombstones `left_out` cover.
+    pub(crate) fn replace_segments(
+        &mut self,
+        at: usize,
+        len: usize,
+        merged: Option<&Arc<Segment>>,
+        left_out: &[u64],
+    ) {
+        let old: Vec<Arc<Segment>> = self
+            .segments
+            .splice(at..at + len, merged.cloned())
+            .collect();
+        for mask in &mut self.masks {
+            let is_clean = left_out.contains(&mask.tombstone.id)
+                || !old.iter().any(|segment| mask.hides(segment));
+            let gone = |id: &u64| old.iter().any(|segment| segment.identity().segment == *id);
+            mask.clean.retain(|id| !gone(id));
+            if let Some(merged) = merged
+                && is_clean
+                && mask.hides(merged)
+            {
+                mask.clean.push(merged.identity().segment);
+            }
+        }
+    }
     pub(crate) fn range(&self) -> TimeRange {
         TimeRange {
             start: Timestamp(self.start),
@@ -87,6 +173,26 @@ impl Schema {
         *fields.entry(Arc::clone(field)).or_insert(field_type)
     }
 
+    /// Frees `field` of `measurement` for another type.
+    pub(crate) fn release(&self, measurement: &str, field: &str) {
+        let mut measurements = self.measurements.write();
+        if let Some(fields) = measurements.get_mut(measurement) {
+            fields.remove(field);
+            if fields.is_empty() {
+                measurements.remove(measurement);
+            }
+        }
+    }
+
+    /// The fields of a measurement and their types.
+    pub(crate) fn fields(&self, measurement: &str) -> Vec<(Arc<str>, FieldType)> {
+        let measurements = self.measurements.read();
+        let fields = measurements.get(measurement).into_iter().flatten();
+        fields
+            .map(|(name, kind)| (Arc::clone(name), *kind))
+            .collect()
+    }
+
     pub(crate) fn field_type(&self, measurement: &str, field: &str) -> Option<FieldType> {
         self.measurements
             .read()
@@ -98,8 +204,15 @@ impl Schema {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use plimsoll_wal::storage::{Memory, ReadMode};
+
     use super::*;
     use crate::catalog::{DAY_NS, HOUR_NS};
+    use crate::model::{TagSet, Values};
+    use crate::segment::{SegmentBuilder, SegmentIdentity};
+    use crate::tombstone::Covered;
 
     fn policy(shard_duration_ns: i64) -> Policy {
         Policy {
@@ -119,6 +232,7 @@ mod tests {
             end,
             schema: Arc::default(),
             segments: Vec::new(),
+            masks: Vec::new(),
         }
     }
 
@@ -141,6 +255,96 @@ mod tests {
         assert_eq!(start, i64::MIN);
         let (start, end) = plan_bounds(&policy(DAY_NS), crate::model::TIME_MAX, [].iter());
         assert!(start <= crate::model::TIME_MAX.0 && end == i64::MAX);
+    }
+
+    fn segment(storage: &Memory, id: u64, ranks: (u64, u64), time: i64) -> Arc<Segment> {
+        let identity = SegmentIdentity {
+            partition: 1,
+            segment: id,
+            rank_lo: ranks.0,
+            rank_hi: ranks.1,
+        };
+        let mut builder = SegmentBuilder::new(identity);
+        let times = builder.time_column(&[time]).unwrap();
+        let tags = TagSet::from_canonical("pod=a");
+        let values = Values::Integer(vec![1]);
+        builder
+            .chunk("cpu", "v", &tags, times, None, &values)
+            .unwrap();
+        let path = PathBuf::from(format!("{id}.seg"));
+        let facts = builder.write(storage, &path).unwrap();
+        Arc::new(Segment::open(storage, &path, &facts, ReadMode::Map).unwrap())
+    }
+
+    fn mask(id: u64, rank: u64) -> Mask {
+        let tombstone = Arc::new(Tombstone {
+            id,
+            rank,
+            measurements: ["cpu".into()].into(),
+            covered: Covered::All,
+            range: TimeRange {
+                start: Timestamp(0),
+                end: Timestamp(50),
+            },
+        });
+        Mask {
+            tombstone,
+            clean: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_tombstone_goes_when_every_segment_below_it_was_written_without_its_rows() {
+        let storage = Memory::new();
+        let mut there = partition(0, 100);
+        there.segments = vec![
+            segment(&storage, 1, (1, 1), 10),
+            segment(&storage, 2, (2, 2), 20),
+            segment(&storage, 3, (3, 3), 90),
+            segment(&storage, 4, (4, 4), 30),
+        ];
+        there.masks = vec![mask(7, 4), mask(8, 5)];
+        let all = there.segments.clone();
+        there.clear_masks(&all);
+        let masked = |partition: &Partition| -> Vec<usize> {
+            let of = |segment: &Arc<Segment>| partition.masks_of(segment).len();
+            partition.segments.iter().map(of).collect()
+        };
+        assert_eq!(
+            masked(&there),
+            [2, 2, 0, 1],
+            "the third has no point in the range"
+        );
+        assert_eq!(there.masks_of_generation(4).len(), 1);
+        // The merge began before tombstone 8 was made.
+        let merged = segment(&storage, 5, (1, 2), 60);
+        there.replace_segments(0, 2, Some(&merged), &[7]);
+        there.retire_masks(None);
+        assert_eq!(masked(&there), [1, 0, 1]);
+        assert_eq!(
+            there.masks.len(),
+            1,
+            "tombstone 7 masked the two that are gone"
+        );
+        // Its inputs are those that 8 need not mask, and one that it must.
+        let merged = segment(&storage, 6, (1, 3), 60);
+        there.replace_segments(0, 2, Some(&merged), &[]);
+        assert_eq!(masked(&there), [1, 1]);
+        there.replace_segments(0, 2, None, &[8]);
+        there.retire_masks(Some(4));
+        assert_eq!(there.masks.len(), 1, "a frozen generation is below it");
+        there.retire_masks(Some(5));
+        assert!(there.masks.is_empty());
+    }
+
+    #[test]
+    fn a_released_field_may_have_another_type() {
+        let schema = Schema::default();
+        let (m, f) = ("m".into(), "f".into());
+        schema.claim(&m, &f, FieldType::Float);
+        schema.release("m", "f");
+        assert_eq!(schema.fields("m"), []);
+        assert_eq!(schema.claim(&m, &f, FieldType::String), FieldType::String);
     }
 
     #[test]

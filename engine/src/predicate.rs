@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 use crate::Result;
 
 /// A condition on the tags of a series. A missing tag has the value `""`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum TagPredicate {
     /// Every series.
     All,
@@ -27,6 +27,13 @@ pub enum TagPredicate {
         key: Arc<str>,
         /// The test.
         test: ValueTest,
+    },
+    /// The series has both tags, and their values are equal.
+    Same {
+        /// One tag's key.
+        left: Arc<str>,
+        /// The other's.
+        right: Arc<str>,
     },
 }
 
@@ -47,6 +54,18 @@ impl fmt::Debug for ValueTest {
             Self::In(values) => f.debug_tuple("In").field(values).finish(),
             Self::Matches(regex) => f.debug_tuple("Matches").field(&regex.as_str()).finish(),
             Self::Custom(_) => f.write_str("Custom"),
+        }
+    }
+}
+
+/// Tests that are known to be the same; two that merely answer alike may differ.
+impl PartialEq for ValueTest {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::In(a), Self::In(b)) => a == b,
+            (Self::Matches(a), Self::Matches(b)) => a.as_str() == b.as_str(),
+            (Self::Custom(a), Self::Custom(b)) => Arc::ptr_eq(a, b),
+            _ => false,
         }
     }
 }
@@ -115,6 +134,10 @@ impl TagPredicate {
             Self::Or(a, b) => a.matches(value) || b.matches(value),
             Self::Not(a) => !a.matches(value),
             Self::Tag { key, test } => test.passes(&value(key)),
+            Self::Same { left, right } => {
+                let left = value(left);
+                !left.is_empty() && left == value(right)
+            }
         }
     }
 
@@ -137,6 +160,17 @@ impl TagPredicate {
             Self::Or(a, b) => a.select(index)? | b.select(index)?,
             Self::Not(a) => index.all()? - a.select(index)?,
             Self::Tag { key, test } => select_tag(index, key, test)?,
+            Self::Same { left, right } => {
+                let mut equal = Vec::new();
+                index.each_value(left, &mut |value, ids| {
+                    equal.push((value.to_owned(), ids.clone()));
+                })?;
+                let mut found = RoaringBitmap::new();
+                for (value, ids) in equal {
+                    found |= ids & index.postings(right, &value)?;
+                }
+                found
+            }
         })
     }
 }

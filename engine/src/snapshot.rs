@@ -8,11 +8,12 @@ use smallvec::SmallVec;
 
 use crate::catalog::Catalog;
 use crate::head::Generation;
-use crate::merge::overlay;
+use crate::merge::{hide, overlay};
 use crate::model::{FieldType, TagSet, TimeRange, Values};
 use crate::partition::{Partition, PartitionId};
 use crate::predicate::{TagIndex, TagPredicate};
 use crate::segment::{ColumnId, Scratch, Segment};
+use crate::tombstone::{Tombstone, hidden, is_hidden};
 use crate::{Error, Result};
 
 /// The order in which a scan visits time.
@@ -46,6 +47,15 @@ pub struct View {
 struct Source {
     partition: PartitionId,
     kind: SourceKind,
+    /// Tombstones that may hide some of its points in the view's range.
+    masks: Vec<Arc<Tombstone>>,
+}
+
+impl Source {
+    /// Whether points of a measurement may be hidden.
+    fn is_masked(&self, measurement: &str) -> bool {
+        self.masks.iter().any(|mask| mask.names(measurement))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -107,24 +117,62 @@ impl Snapshot {
         partitions.sort_by_key(|partition| partition.start);
         let mut sources = Vec::new();
         for partition in partitions {
-            let id = partition.id;
-            let segments = partition
-                .segments
-                .iter()
-                .filter(|s| s.time_range().overlaps(&range));
-            let segments = segments.map(|segment| SourceKind::Segment(Arc::clone(segment)));
-            let heads = self.heads.iter().filter(|head| head.has_partition(id));
-            let heads = heads.map(|head| SourceKind::Head(Arc::clone(head)));
-            sources.extend(segments.chain(heads).map(|kind| Source {
-                partition: id,
-                kind,
-            }));
+            self.add_sources(partition, range, &mut sources);
         }
         Ok(View { range, sources })
+    }
+
+    /// All data of one partition.
+    pub(crate) fn view_of_partition(&self, partition: &Partition) -> View {
+        let range = TimeRange::ALL;
+        let mut sources = Vec::new();
+        self.add_sources(partition, range, &mut sources);
+        View { range, sources }
+    }
+
+    fn add_sources(&self, partition: &Partition, range: TimeRange, sources: &mut Vec<Source>) {
+        let id = partition.id;
+        let segments = partition
+            .segments
+            .iter()
+            .filter(|s| s.time_range().overlaps(&range));
+        let segments = segments.map(|segment| {
+            let masks = partition.masks_of(segment);
+            (SourceKind::Segment(Arc::clone(segment)), masks)
+        });
+        let heads = self.heads.iter().filter(|head| head.has_partition(id));
+        let heads = heads.map(|head| {
+            let masks = partition.masks_of_generation(head.id);
+            (SourceKind::Head(Arc::clone(head)), masks)
+        });
+        sources.extend(segments.chain(heads).map(|(kind, mut masks)| {
+            masks.retain(|mask| mask.range.overlaps(&range));
+            Source {
+                partition: id,
+                kind,
+                masks,
+            }
+        }));
     }
 }
 
 impl View {
+    /// All data of one segment, with the tombstones that mask it.
+    pub(crate) fn of_segment(
+        partition: PartitionId,
+        segment: &Arc<Segment>,
+        masks: Vec<Arc<Tombstone>>,
+    ) -> Self {
+        Self {
+            range: TimeRange::ALL,
+            sources: vec![Source {
+                partition,
+                kind: SourceKind::Segment(Arc::clone(segment)),
+                masks,
+            }],
+        }
+    }
+
     /// The range it was taken for.
     #[must_use]
     pub fn range(&self) -> TimeRange {
@@ -138,13 +186,119 @@ impl View {
     /// [`Error::Corrupt`].
     pub fn measurements(&self) -> Result<BTreeSet<Arc<str>>> {
         let mut found = BTreeSet::new();
-        for source in &self.sources {
-            match &source.kind {
-                SourceKind::Head(head) => found.extend(head.measurements(source.partition)),
-                SourceKind::Segment(segment) => found.extend(segment.measurements().cloned()),
+        for (number, source) in (0_u32..).zip(&self.sources) {
+            let names = match &source.kind {
+                SourceKind::Head(head) => head.measurements(source.partition),
+                SourceKind::Segment(segment) => segment.measurements().cloned().collect(),
+            };
+            for name in names {
+                if !found.contains(&name)
+                    && (!source.is_masked(&name) || self.source_has_points(number, &name)?)
+                {
+                    found.insert(name);
+                }
             }
         }
         Ok(found)
+    }
+
+    /// Partitions that may have a point of the measurement.
+    pub(crate) fn partitions_with(&self, measurement: &Arc<str>) -> BTreeSet<PartitionId> {
+        let has = |source: &&Source| match &source.kind {
+            SourceKind::Head(head) => head.has_measurement(source.partition, measurement),
+            SourceKind::Segment(segment) => segment.measurements().any(|name| name == measurement),
+        };
+        let sources = self.sources.iter().filter(has);
+        sources.map(|source| source.partition).collect()
+    }
+
+    /// Partitions that may have a point of a series of this view.
+    pub(crate) fn partitions_of(&self, series: &Series) -> BTreeSet<PartitionId> {
+        let places = self.places(series);
+        places.map(|(source, _)| source.partition).collect()
+    }
+
+    /// Whether any series has a value of this field and type in the range.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub(crate) fn holds_field(
+        &self,
+        measurement: &str,
+        field: &str,
+        field_type: FieldType,
+    ) -> Result<bool> {
+        for number in (0_u32..).take(self.sources.len()) {
+            if self.source_holds_field(number, measurement, field, field_type)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn source_holds_field(
+        &self,
+        number: u32,
+        measurement: &str,
+        field: &str,
+        field_type: FieldType,
+    ) -> Result<bool> {
+        let source = &self.sources[number as usize];
+        if let SourceKind::Segment(segment) = &source.kind {
+            if segment.column(measurement, field, field_type).is_none() {
+                return Ok(false);
+            }
+            if self.range == TimeRange::ALL && !source.is_masked(measurement) {
+                return Ok(true);
+            }
+        }
+        for series in self.series_of_source(number, measurement)? {
+            if !self.column(&series?, field, field_type)?.times.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a source has a point of the measurement in the range.
+    fn source_has_points(&self, number: u32, measurement: &str) -> Result<bool> {
+        for series in self.series_of_source(number, measurement)? {
+            if self.has_points(&series?)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Every series of a measurement in one source only, hidden ones too.
+    fn series_of_source(
+        &self,
+        number: u32,
+        measurement: &str,
+    ) -> Result<impl Iterator<Item = Result<Series>>> {
+        let measurement: Arc<str> = measurement.into();
+        let source = &self.sources[number as usize];
+        let ids = match &source.kind {
+            SourceKind::Head(head) => {
+                head.select(source.partition, &measurement, &TagPredicate::All)?
+            }
+            SourceKind::Segment(segment) => (*segment.measurement_ids(&measurement)?).clone(),
+        };
+        Ok(ids.into_iter().map(move |id| {
+            Ok(Series {
+                measurement: Arc::clone(&measurement),
+                tags: self.tags(number, id)?,
+                places: SmallVec::from_slice(&[(number, id)]),
+            })
+        }))
+    }
+
+    /// The tags of a source's tag-set number.
+    fn tags(&self, number: u32, id: u32) -> Result<TagSet> {
+        match &self.sources[number as usize].kind {
+            SourceKind::Head(head) => Ok(head.tags(id).unwrap_or_default()),
+            SourceKind::Segment(segment) => segment.tag_set(id),
+        }
     }
 
     /// Fields of a measurement by name, then type; a field may have several types, one a partition.
@@ -153,19 +307,30 @@ impl View {
     /// [`Error::Corrupt`].
     pub fn fields(&self, measurement: &str) -> Result<BTreeSet<(Arc<str>, FieldType)>> {
         let mut found = BTreeSet::new();
-        for source in &self.sources {
-            match &source.kind {
-                SourceKind::Head(head) => found.extend(
-                    head.columns_of(source.partition)
-                        .into_iter()
-                        .filter(|column| &*column.measurement == measurement)
-                        .map(|column| (Arc::clone(&column.field), column.field_type)),
-                ),
-                SourceKind::Segment(segment) => found.extend(
-                    segment
-                        .columns(measurement)
-                        .map(|(field, field_type, _)| (Arc::clone(field), field_type)),
-                ),
+        for (number, source) in (0_u32..).zip(&self.sources) {
+            let fields: Vec<(Arc<str>, FieldType)> = match &source.kind {
+                SourceKind::Head(head) => head
+                    .columns_of(source.partition)
+                    .into_iter()
+                    .filter(|column| &*column.measurement == measurement)
+                    .map(|column| (Arc::clone(&column.field), column.field_type))
+                    .collect(),
+                SourceKind::Segment(segment) => segment
+                    .columns(measurement)
+                    .map(|(field, field_type, _)| (Arc::clone(field), field_type))
+                    .collect(),
+            };
+            if !source.is_masked(measurement) {
+                found.extend(fields);
+                continue;
+            }
+            for (field, kind) in fields {
+                let key = (field, kind);
+                if !found.contains(&key)
+                    && self.source_holds_field(number, measurement, &key.0, kind)?
+                {
+                    found.insert(key);
+                }
             }
         }
         Ok(found)
@@ -178,7 +343,17 @@ impl View {
     pub fn tag_keys(&self, measurement: &str) -> Result<BTreeSet<Arc<str>>> {
         let measurement: Arc<str> = measurement.into();
         let mut found = BTreeSet::new();
-        for source in &self.sources {
+        for (number, source) in (0_u32..).zip(&self.sources) {
+            if source.is_masked(&measurement) {
+                for series in self.series_of_source(number, &measurement)? {
+                    let series = series?;
+                    if self.has_points(&series)? {
+                        let keys = series.tags.pairs().map(|(key, _)| Arc::from(key.as_ref()));
+                        found.extend(keys);
+                    }
+                }
+                continue;
+            }
             match &source.kind {
                 SourceKind::Head(head) => {
                     found.extend(head.tag_keys(source.partition, &measurement))
@@ -198,6 +373,7 @@ impl View {
         let measurement: Arc<str> = measurement.into();
         let mut found: Vec<(TagSet, (u32, u32))> = Vec::new();
         for (number, source) in (0_u32..).zip(&self.sources) {
+            let start = found.len();
             match &source.kind {
                 SourceKind::Head(head) => {
                     for id in head.select(source.partition, &measurement, predicate)? {
@@ -224,6 +400,14 @@ impl View {
                     }
                 }
             }
+            if source.is_masked(&measurement) {
+                let masked = found.split_off(start);
+                for (tags, place) in masked {
+                    if self.is_left(&measurement, &tags, place)? {
+                        found.push((tags, place));
+                    }
+                }
+            }
         }
         // Stable: the places of one tag set stay in the order of sources.
         found.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -241,6 +425,19 @@ impl View {
         Ok(series)
     }
 
+    /// Whether tombstones leave a series of a source any point in the range.
+    fn is_left(&self, measurement: &Arc<str>, tags: &TagSet, place: (u32, u32)) -> Result<bool> {
+        let masks = &self.sources[place.0 as usize].masks;
+        if !masks.iter().any(|mask| mask.covers(measurement, tags)) {
+            return Ok(true);
+        }
+        self.has_points(&Series {
+            measurement: Arc::clone(measurement),
+            tags: tags.clone(),
+            places: SmallVec::from_slice(&[place]),
+        })
+    }
+
     /// Whether a series that fulfils the predicate has a point in the range: quicker than asking
     /// for all of them first.
     ///
@@ -254,9 +451,14 @@ impl View {
                 SourceKind::Segment(segment) => select(segment, &measurement, predicate)?,
             };
             for id in ids {
+                let tags = if source.is_masked(&measurement) {
+                    self.tags(number, id)?
+                } else {
+                    TagSet::default()
+                };
                 let series = Series {
                     measurement: Arc::clone(&measurement),
-                    tags: TagSet::default(),
+                    tags,
                     places: SmallVec::from_slice(&[(number, id)]),
                 };
                 if self.has_points(&series)? {
@@ -273,6 +475,13 @@ impl View {
     /// [`Error::Corrupt`].
     pub fn has_points(&self, series: &Series) -> Result<bool> {
         for (source, id) in self.places(series) {
+            let hidden = hidden(&source.masks, &series.measurement, &series.tags);
+            if !hidden.is_empty() {
+                if self.has_points_beside(source, id, series, &hidden)? {
+                    return Ok(true);
+                }
+                continue;
+            }
             let found = match &source.kind {
                 SourceKind::Head(head) => {
                     head.has_points(id, source.partition, &series.measurement, self.range)
@@ -280,6 +489,56 @@ impl View {
                 SourceKind::Segment(segment) => self.segment_has_points(segment, id, series)?,
             };
             if found {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a source has a point of the series that is not hidden.
+    fn has_points_beside(
+        &self,
+        source: &Source,
+        id: u32,
+        series: &Series,
+        hidden: &[TimeRange],
+    ) -> Result<bool> {
+        let measurement = &series.measurement;
+        let wanted: Vec<(Arc<str>, FieldType)> = match &source.kind {
+            SourceKind::Head(head) => head
+                .columns_of(source.partition)
+                .into_iter()
+                .filter(|column| column.measurement == *measurement)
+                .map(|column| (Arc::clone(&column.field), column.field_type))
+                .collect(),
+            SourceKind::Segment(segment) => {
+                let Some((first, last)) = segment.bounds(measurement, id)? else {
+                    return Ok(false);
+                };
+                let there = TimeRange {
+                    start: first,
+                    end: last,
+                }
+                .intersect(&self.range);
+                if there.is_empty() || hidden.iter().any(|range| range.intersect(&there) == there) {
+                    return Ok(false);
+                }
+                let is_left = |time| self.range.contains(time) && !is_hidden(hidden, time.0);
+                if is_left(first) || is_left(last) {
+                    return Ok(true);
+                }
+                segment
+                    .columns(measurement)
+                    .map(|(field, kind, _)| (Arc::clone(field), kind))
+                    .collect()
+            }
+        };
+        for (field, kind) in wanted {
+            if !self
+                .piece(source, id, series, &field, kind)?
+                .times
+                .is_empty()
+            {
                 return Ok(true);
             }
         }
@@ -310,22 +569,45 @@ impl View {
     pub fn column(&self, series: &Series, field: &str, field_type: FieldType) -> Result<Column> {
         let mut column = Column::new(field_type);
         for (source, id) in self.places(series) {
-            let mut piece = Column::new(field_type);
-            match &source.kind {
-                SourceKind::Head(head) => {
-                    let wanted = (&series.measurement, field, field_type);
-                    let Column { times, values } = &mut piece;
-                    head.read(id, source.partition, wanted, self.range, times, values);
-                }
-                SourceKind::Segment(segment) => {
-                    if let Some(wanted) = segment.column(&series.measurement, field, field_type) {
-                        self.read_segment(segment, wanted, id, &mut piece)?;
-                    }
-                }
-            }
-            overlay(&mut column, piece);
+            overlay(
+                &mut column,
+                self.piece(source, id, series, field, field_type)?,
+            );
         }
         Ok(column)
+    }
+
+    /// What one source has of a field of a series, without what is hidden.
+    fn piece(
+        &self,
+        source: &Source,
+        id: u32,
+        series: &Series,
+        field: &str,
+        field_type: FieldType,
+    ) -> Result<Column> {
+        let mut piece = Column::new(field_type);
+        let hidden = hidden(&source.masks, &series.measurement, &series.tags);
+        if hidden
+            .iter()
+            .any(|range| range.intersect(&self.range) == self.range)
+        {
+            return Ok(piece);
+        }
+        match &source.kind {
+            SourceKind::Head(head) => {
+                let wanted = (&series.measurement, field, field_type);
+                let Column { times, values } = &mut piece;
+                head.read(id, source.partition, wanted, self.range, times, values);
+            }
+            SourceKind::Segment(segment) => {
+                if let Some(wanted) = segment.column(&series.measurement, field, field_type) {
+                    self.read_segment(segment, wanted, id, &mut piece)?;
+                }
+            }
+        }
+        hide(&mut piece, &hidden);
+        Ok(piece)
     }
 
     fn read_segment(

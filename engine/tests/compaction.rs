@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use plimsoll_engine::catalog::{CatalogChange, HOUR_NS};
 use plimsoll_engine::predicate::TagPredicate;
-use plimsoll_engine::{Batch, Engine, FieldValue, Snapshot, TimeRange, Timestamp};
+use plimsoll_engine::{
+    Batch, Chosen, Deletion, Engine, FieldValue, Snapshot, TimeRange, Timestamp,
+};
 use plimsoll_wal::storage::{Memory, Storage};
 use proptest::prelude::*;
 use support::*;
@@ -76,6 +78,12 @@ enum Step {
         fields: u8,
         number: i64,
     },
+    Delete {
+        measurement: u8,
+        pod: Option<u8>,
+        start: i64,
+        len: i64,
+    },
     Flush,
     Merge,
 }
@@ -89,7 +97,14 @@ fn step() -> impl Strategy<Value = Step> {
         fields,
         number,
     });
-    prop_oneof![12 => write, 2 => Just(Step::Flush), 1 => Just(Step::Merge)]
+    let delete = (0..2u8, proptest::option::of(0..4u8), 0..60i64, 0..60i64);
+    let delete = delete.prop_map(|(measurement, pod, start, len)| Step::Delete {
+        measurement,
+        pod,
+        start,
+        len,
+    });
+    prop_oneof![12 => write, 1 => delete, 2 => Just(Step::Flush), 1 => Just(Step::Merge)]
 }
 
 /// The values of a write: five fields of five types, those whose bit is set.
@@ -137,6 +152,29 @@ proptest! {
                     for (field, value) in values {
                         model.insert((measurement, pod, field, time), format!("{value:?}"));
                     }
+                }
+                Step::Delete { measurement, pod, start, len } => {
+                    let chosen = match pod {
+                        Some(pod) => Chosen::These([tags(&format!("pod=p{pod}"))].into()),
+                        None => Chosen::Where(TagPredicate::All),
+                    };
+                    let times = start..=start + len;
+                    let deletion = Deletion {
+                        database: "d".to_owned(),
+                        policy: Some("autogen".to_owned()),
+                        measurements: [format!("m{measurement}").into()].into(),
+                        series: chosen,
+                        range: TimeRange {
+                            start: Timestamp(NOW + start * SECOND),
+                            end: Timestamp(NOW + (start + len) * SECOND),
+                        },
+                    };
+                    engine.delete(&deletion).unwrap();
+                    model.retain(|(of, there, _, time), _| {
+                        *of != measurement
+                            || pod.is_some_and(|pod| pod != *there)
+                            || !times.contains(time)
+                    });
                 }
                 Step::Flush => engine.flush().unwrap(),
                 Step::Merge => {

@@ -16,8 +16,8 @@ pub(crate) mod window;
 
 use std::sync::Arc;
 
-use plimsoll_engine::TimeRange;
 use plimsoll_engine::catalog::{CatalogChange, MakeDefault, PolicySpec};
+use plimsoll_engine::{Deletion, TimeRange};
 
 pub use context::{Cancel, Collect, Context, INTERRUPTED, Limits, Sink, TIMED_OUT};
 pub use error::{Error, Result};
@@ -25,6 +25,7 @@ pub use pool::Execution;
 
 use crate::ast::{PolicyTerms, Select, Statement};
 use crate::check;
+use crate::delete;
 use crate::plan::Plan;
 use crate::rows::{Cell, Rows};
 use crate::show;
@@ -45,6 +46,8 @@ pub enum Outcome {
 pub enum Effect {
     /// Databases or retention policies.
     Catalog(CatalogChange),
+    /// Points, in this order.
+    Delete(Vec<Deletion>),
 }
 
 /// Runs one statement.
@@ -76,6 +79,9 @@ pub fn execute_as(
     }
     if let Some(change) = catalog_change(statement) {
         return Ok(Outcome::Effect(Effect::Catalog(change)));
+    }
+    if let Some(deletions) = delete::of_statement(statement, context)? {
+        return Ok(Outcome::Effect(Effect::Delete(deletions)));
     }
     let mut emitter = Emitter::new(context, sink);
     match statement {
@@ -260,9 +266,6 @@ fn name_of(statement: &Statement) -> &'static str {
         Statement::SetPassword { .. } => "SET PASSWORD",
         Statement::Grant { .. } => "GRANT",
         Statement::Revoke { .. } => "REVOKE",
-        Statement::Delete { .. } => "DELETE",
-        Statement::DropSeries { .. } => "DROP SERIES",
-        Statement::DropMeasurement { .. } => "DROP MEASUREMENT",
         Statement::DropShard { .. } => "DROP SHARD",
         Statement::KillQuery { .. } => "KILL QUERY",
         Statement::ShowCardinality { .. } => "SHOW … CARDINALITY",

@@ -6,6 +6,7 @@
 pub mod ast;
 pub mod check;
 pub mod condition;
+pub mod delete;
 pub mod exec;
 mod functions;
 pub mod json;

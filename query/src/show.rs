@@ -2,7 +2,7 @@
 //!
 //! Where they take a time range they honour it exactly: a series without a point in it is not there.
 
-mod names;
+pub(crate) mod names;
 mod policies;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -14,63 +14,19 @@ mod data;
 mod generate;
 #[path = "differential/influxd.rs"]
 mod influxd;
+#[path = "differential/ours.rs"]
+mod ours;
 #[path = "differential/queries.rs"]
 mod queries;
+#[path = "differential/random.rs"]
+mod random;
 
 use std::fmt::Write;
 
-use plimsoll_engine::{Engine, Timestamp};
-use plimsoll_query::json::{Epoch, write_series, write_string};
-use plimsoll_query::{Cancel, Collect, Context, Limits};
+use plimsoll_engine::Engine;
 
 use influxd::Influxd;
-
-/// What our side answers, as the server prints it.
-fn ours(engine: &Engine, epoch: &str, query: &str) -> String {
-    let statements = match plimsoll_query::parse(query, &Default::default()) {
-        Ok(statements) => statements,
-        Err(error) => {
-            let mut out = b"{\"error\":".to_vec();
-            write_string(&format!("error parsing query: {error}"), &mut out);
-            return String::from_utf8(out).unwrap() + "}\n";
-        }
-    };
-    let snapshot = engine.snapshot();
-    let limits = Limits::default();
-    let cancel = Cancel::default();
-    let context = Context {
-        snapshot: &snapshot,
-        database: "d",
-        policy: "",
-        now: Timestamp(data::START + data::DAY),
-        limits: &limits,
-        cancel: &cancel,
-        chunk_size: None,
-    };
-    let mut out = b"{\"results\":[".to_vec();
-    for (number, statement) in statements.iter().enumerate() {
-        if number > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(format!("{{\"statement_id\":{number}").as_bytes());
-        let mut sink = Collect::default();
-        let result = plimsoll_query::execute(statement, &context, &mut sink);
-        for (index, series) in sink.series.iter().enumerate() {
-            out.extend_from_slice(if index == 0 { b",\"series\":[" } else { b"," });
-            write_series(series, Epoch::parse(epoch), &mut out);
-        }
-        if !sink.series.is_empty() {
-            out.push(b']');
-        }
-        if let Err(error) = result {
-            out.extend_from_slice(b",\"error\":");
-            write_string(&error.to_string(), &mut out);
-        }
-        out.push(b'}');
-    }
-    out.extend_from_slice(b"]}\n");
-    String::from_utf8(out).unwrap()
-}
+use ours::ours;
 
 /// How two answers compare.
 #[derive(Debug, PartialEq)]

@@ -5,6 +5,8 @@
 mod data;
 #[path = "differential/generate.rs"]
 mod generate;
+#[path = "differential/random.rs"]
+mod random;
 
 use plimsoll_engine::{Engine, Timestamp};
 use plimsoll_query::{Cancel, Collect, Context, Execution, Limits, execute_as};

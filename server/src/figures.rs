@@ -289,6 +289,20 @@ pub(crate) fn figures(app: &App) -> Vec<Figure> {
             "Flushes of the head to segments.",
         ),
         e(
+            "deletions",
+            "deletions_total",
+            Counter,
+            stats.deletions,
+            "Deletions of points: DELETE, DROP SERIES, DROP MEASUREMENT.",
+        ),
+        e(
+            "tombstones",
+            "tombstones",
+            Gauge,
+            stats.tombstones,
+            "Deletions whose points are hidden and not yet merged out of segments.",
+        ),
+        e(
             "compactions",
             "compactions_total",
             Counter,

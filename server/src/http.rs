@@ -7,6 +7,7 @@ mod answer;
 mod body;
 mod buckets;
 mod debug_vars;
+mod delete;
 mod flux;
 mod headers;
 mod identity;
@@ -68,6 +69,7 @@ fn guarded() -> Router<Arc<App>> {
         .route("/api/v2/write", post(write::serve_v2))
         .route("/api/v1/prom/write", post(remote::write))
         .route("/api/v1/prom/read", post(remote::read))
+        .route("/api/v2/delete", post(delete::serve))
         .route("/api/v2/query", post(flux::refuse))
         .merge(buckets::routes())
 }

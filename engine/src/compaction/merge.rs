@@ -13,6 +13,7 @@ use super::rows::Rows;
 use super::tag_sets::TagSets;
 use crate::model::{FieldType, TimeRange};
 use crate::segment::{BlockRef, ColumnId, Scratch, Segment, SegmentBuilder};
+use crate::tombstone::{Tombstone, hidden};
 use crate::{Error, Result};
 
 /// How many tag sets of a column are looked up in the segments at once.
@@ -30,20 +31,27 @@ pub(crate) enum Ended {
 /// A column of the new segment: which segments have it, lowest rank first.
 type Sources = SmallVec<[(usize, ColumnId); 4]>;
 
-/// Puts every point of `segments`, lowest rank first, into `builder`, in the segment's order; of
-/// two values of one field, series and time the one of the higher rank stays. Asks `goes_on`
-/// between batches whether it should.
+/// A segment that is merged, and the tombstones that mask it.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) masks: Vec<Arc<Tombstone>>,
+}
+
+/// Puts every point of `inputs`, lowest rank first, that no tombstone hides into `builder`, in the
+/// segment's order; of two values of one field, series and time the one of the higher rank stays.
+/// Asks `goes_on` between batches whether it should.
 ///
 /// # Errors
 /// [`Error::Corrupt`] where a segment does not verify; what the builder answers.
 pub(crate) fn merge(
-    segments: &[Arc<Segment>],
+    inputs: &[Input],
     builder: &mut SegmentBuilder,
     goes_on: &dyn Fn() -> bool,
 ) -> Result<Ended> {
-    let tag_sets = TagSets::of(segments)?;
+    let tag_sets = TagSets::of(inputs.iter().map(|input| &*input.segment))?;
     let mut columns: BTreeMap<(&Arc<str>, &Arc<str>, FieldType), Sources> = BTreeMap::new();
-    for (number, segment) in segments.iter().enumerate() {
+    for (number, Input { segment, .. }) in inputs.iter().enumerate() {
         for measurement in segment.measurements() {
             for (field, field_type, column) in segment.columns(measurement) {
                 let sources = columns.entry((measurement, field, field_type));
@@ -54,7 +62,7 @@ pub(crate) fn merge(
     let mut scratch = Scratch::default();
     for ((measurement, field, field_type), sources) in columns {
         let mut merging = Merging {
-            segments,
+            inputs,
             tag_sets: &tag_sets,
             measurement,
             field,
@@ -74,7 +82,7 @@ pub(crate) fn merge(
 
 /// One column while it is merged.
 struct Merging<'a> {
-    segments: &'a [Arc<Segment>],
+    inputs: &'a [Input],
     tag_sets: &'a TagSets,
     measurement: &'a str,
     field: &'a str,
@@ -87,7 +95,7 @@ impl Merging<'_> {
     fn places(&self, sources: &Sources) -> Result<RoaringBitmap> {
         let mut places = RoaringBitmap::new();
         for (number, column) in sources {
-            for id in self.segments[*number].column_ids(*column)?.iter() {
+            for id in self.inputs[*number].segment.column_ids(*column)?.iter() {
                 places.insert(self.place(*number, id)?);
             }
         }
@@ -98,7 +106,7 @@ impl Merging<'_> {
         let place = self.tag_sets.place(segment, id);
         place.ok_or_else(|| Error::Corrupt {
             what: "a set of tag-set ids",
-            path: self.segments[segment].path().to_owned(),
+            path: self.inputs[segment].segment.path().to_owned(),
             offset: 0,
         })
     }
@@ -114,7 +122,7 @@ impl Merging<'_> {
         let mut found: Vec<(u32, usize, Vec<BlockRef>)> = Vec::new();
         for (number, column) in sources {
             let ids = self.tag_sets.ids_between(*number, first, last);
-            let segment = &self.segments[*number];
+            let segment = &self.inputs[*number].segment;
             segment.scan(*column, &ids, TimeRange::ALL, &mut |id, blocks| {
                 found.push((self.place(*number, id)?, *number, blocks.to_vec()));
                 Ok(())
@@ -123,8 +131,12 @@ impl Merging<'_> {
         found.sort_by_key(|(place, number, _)| (*place, *number));
         for pieces in found.chunk_by(|a, b| a.0 == b.0) {
             let mut rows = Rows::new(self.field_type);
+            let tags = self.tag_sets.tags(pieces[0].0);
             for (_, number, blocks) in pieces {
-                rows.overlay(self.read(*number, blocks)?);
+                let mut piece = self.read(*number, blocks)?;
+                let masks = &self.inputs[*number].masks;
+                piece.hide(&hidden(masks, self.measurement, tags));
+                rows.overlay(piece);
             }
             self.put(pieces[0].0, &rows, builder)?;
         }
@@ -134,7 +146,7 @@ impl Merging<'_> {
     fn read(&mut self, segment: usize, blocks: &[BlockRef]) -> Result<Rows> {
         let mut rows = Rows::new(self.field_type);
         for block in blocks {
-            self.segments[segment].read_rows(
+            self.inputs[segment].segment.read_rows(
                 block,
                 self.scratch,
                 &mut rows.times,

@@ -16,6 +16,9 @@ const HOT_SHARE_MAX: u64 = 1;
 const COLD_SHARE_MAX: u64 = 16;
 /// No merge by itself reads more than this, bytes; it would hold up those of other partitions.
 const RUN_BYTES_MAX: u64 = 8 << 30;
+/// A segment of a hot partition is rewritten alone where this many tombstones mask it: reads look
+/// through all of them.
+const HOT_MASKS_MIN: usize = 32;
 /// How long after its end a partition is cold, ns.
 const COLD_AFTER_NS: i64 = HOUR_NS;
 
@@ -28,6 +31,8 @@ pub(crate) struct Candidate {
     pub(crate) rank_high: u64,
     /// The file's length.
     pub(crate) bytes: u64,
+    /// How many tombstones mask it.
+    pub(crate) masks: usize,
 }
 
 /// Whether much is still written to a partition.
@@ -95,12 +100,33 @@ pub(crate) fn plan(segments: &[Candidate], temperature: Temperature) -> Option<R
             .filter(|run| run.places.len() == len)
             .min_by_key(|run| run.bytes);
     }
-    found
+    found.or_else(|| {
+        let masks_min = match temperature {
+            Temperature::Hot => HOT_MASKS_MIN,
+            Temperature::Cold => 1,
+        };
+        rewrites(segments)
+            .filter(|run| segments[run.places.start].masks >= masks_min)
+            .min_by_key(|run| run.bytes)
+    })
 }
 
-/// All segments of a partition, where there are several.
+/// All segments of a partition, where there are several, or where one is masked.
 pub(crate) fn plan_whole(segments: &[Candidate]) -> Option<Run> {
-    runs(segments).find(|run| run.places.len() == segments.len())
+    runs(segments)
+        .find(|run| run.places.len() == segments.len())
+        .or_else(|| rewrites(segments).find(|_| segments.len() == 1))
+}
+
+/// Each segment that tombstones mask, alone.
+fn rewrites(segments: &[Candidate]) -> impl Iterator<Item = Run> {
+    let is_urgent = segments.len() > SEGMENTS_MAX;
+    let masked = segments.iter().enumerate().filter(|(_, it)| it.masks > 0);
+    masked.map(move |(at, segment)| Run {
+        places: at..at + 1,
+        bytes: segment.bytes,
+        is_urgent,
+    })
 }
 
 /// Every contiguous run of at least two.
@@ -135,6 +161,7 @@ mod tests {
             rank_low: 10 * rank,
             rank_high: 10 * rank + 3,
             bytes: *bytes,
+            masks: 0,
         };
         (0..).zip(bytes).map(one).collect()
     }
@@ -197,6 +224,22 @@ mod tests {
         assert_eq!(plan_whole(&segments(&[9])), None);
         let whole = plan_whole(&segments(&[1 << 40, 1, 1])).unwrap();
         assert_eq!(whole.places, 0..3);
+    }
+
+    #[test]
+    fn a_masked_segment_is_rewritten_where_nothing_else_is_to_do() {
+        let mut there = segments(&[1000, 5]);
+        there[0].masks = 1;
+        assert_eq!(plan(&there, Hot), None);
+        assert_eq!(plan(&there, Cold).map(|run| run.places), Some(0..1));
+        there[1].masks = HOT_MASKS_MIN;
+        assert_eq!(plan(&there, Hot).map(|run| run.places), Some(1..2));
+        assert_eq!(plan_whole(&there).map(|run| run.places), Some(0..2));
+        assert_eq!(plan_whole(&there[..1]).map(|run| run.places), Some(0..1));
+        let mut small = segments(&[5, 5]);
+        small[1].masks = 1;
+        let run = plan(&small, Cold).expect("a merge comes before a rewrite");
+        assert_eq!(run.places, 0..2);
     }
 
     #[test]

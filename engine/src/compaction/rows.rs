@@ -1,6 +1,7 @@
 //! Rows of one field of one series with the times that they share with its neighbours.
 
-use crate::model::{FieldType, Values};
+use crate::model::{FieldType, TimeRange, Values};
+use crate::tombstone::is_hidden;
 
 /// Strictly ascending times, whether each has a value, and the values of those that have.
 ///
@@ -19,6 +20,25 @@ impl Rows {
             times: Vec::new(),
             present: Vec::new(),
             values: Values::new(field_type),
+        }
+    }
+
+    /// Leaves out the rows of `ranges`.
+    pub(super) fn hide(&mut self, ranges: &[TimeRange]) {
+        if !self.times.iter().any(|time| is_hidden(ranges, *time)) {
+            return;
+        }
+        let all = std::mem::replace(self, Self::new(self.values.field_type()));
+        let mut value = 0;
+        for (time, present) in all.times.into_iter().zip(all.present) {
+            if !is_hidden(ranges, time) {
+                self.times.push(time);
+                self.present.push(present);
+                if present {
+                    self.values.push(all.values.value(value));
+                }
+            }
+            value += usize::from(present);
         }
     }
 
@@ -97,6 +117,25 @@ mod tests {
             present: points.iter().map(|p| p.1.is_some()).collect(),
             values: Values::Integer(points.iter().filter_map(|p| p.1).collect()),
         }
+    }
+
+    #[test]
+    fn hidden_rows_go_with_their_values() {
+        let mut got = rows(&[
+            (1, Some(1)),
+            (2, None),
+            (3, Some(3)),
+            (4, None),
+            (5, Some(5)),
+        ]);
+        let range = |start, end| TimeRange {
+            start: crate::Timestamp(start),
+            end: crate::Timestamp(end),
+        };
+        got.hide(&[range(6, 9)]);
+        assert_eq!(got.times.len(), 5);
+        got.hide(&[range(3, 3), range(i64::MIN, 1)]);
+        assert_eq!(got, rows(&[(2, None), (4, None), (5, Some(5))]));
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! The tag sets of several segments as one list in canonical order.
 
-use std::sync::Arc;
-
 use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 
@@ -23,9 +21,9 @@ impl TagSets {
     ///
     /// # Errors
     /// [`Error::Corrupt`].
-    pub(super) fn of(segments: &[Arc<Segment>]) -> Result<Self> {
+    pub(super) fn of<'a>(segments: impl Iterator<Item = &'a Segment>) -> Result<Self> {
         let mut numbers: HashMap<TagSet, u32> = HashMap::new();
-        let mut places = Vec::with_capacity(segments.len());
+        let mut places = Vec::new();
         for segment in segments {
             let all = RoaringBitmap::from_iter(0..segment.tag_sets_count());
             let mut here = Vec::with_capacity(segment.tag_sets_count() as usize);

@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::Result;
 use crate::compaction::{
-    Candidate, Ended, Run, SEGMENTS_MAX, Temperature, merge, plan, plan_whole,
+    Candidate, Ended, Input, Run, SEGMENTS_MAX, Temperature, merge, plan, plan_whole,
 };
 use crate::manifest::SegmentEntry;
 use crate::model::Timestamp;
@@ -89,6 +89,8 @@ impl Drop for Started<'_> {
 /// How a run of segments was merged.
 struct Merged {
     segments: Vec<Arc<Segment>>,
+    /// Tombstones whose rows are not in the new one.
+    left_out: Vec<u64>,
     /// `None` where no point is left.
     into: Option<(SegmentEntry, Arc<Segment>)>,
 }
@@ -206,6 +208,14 @@ impl Engine {
         goes_on: &dyn Fn() -> bool,
     ) -> Result<Option<Merged>> {
         let segments = partition.segments[places].to_vec();
+        let inputs: Vec<Input> = segments
+            .iter()
+            .map(|segment| Input {
+                segment: Arc::clone(segment),
+                masks: partition.masks_of(segment),
+            })
+            .collect();
+        let left_out: Vec<u64> = partition.masks.iter().map(|m| m.tombstone.id).collect();
         let (Some(lowest), Some(highest)) = (segments.first(), segments.last()) else {
             return Ok(None);
         };
@@ -222,7 +232,7 @@ impl Engine {
         };
         let path = self.paths.segment(partition.id, id);
         let mut builder = SegmentBuilder::in_order(identity, &*self.storage, &path)?;
-        let ended = merge(&segments, &mut builder, goes_on);
+        let ended = merge(&inputs, &mut builder, goes_on);
         let points = builder.points();
         if !matches!(ended, Ok(Ended::Whole)) || points == 0 {
             if let Err(error) = builder.discard(&*self.storage, &path) {
@@ -231,6 +241,7 @@ impl Engine {
             return ended.map(|ended| match ended {
                 Ended::Whole => Some(Merged {
                     segments,
+                    left_out,
                     into: None,
                 }),
                 Ended::Stopped => None,
@@ -255,6 +266,7 @@ impl Engine {
         };
         Ok(Some(Merged {
             segments,
+            left_out,
             into: Some((entry, Arc::new(segment))),
         }))
     }
@@ -280,6 +292,22 @@ impl Engine {
             let at = at.expect("only a merge takes segments out, and there is one at a time");
             let new = merged.into.iter().map(|(entry, _)| entry.clone());
             entry.segments.splice(at..at + len, new);
+            let successor = merged.into.as_ref().map(|(_, segment)| segment);
+            let (current, frozen) = {
+                let state = self.state.read();
+                let frozen = state.frozen.as_ref().map(|frozen| frozen.id);
+                (state.partitions.get(&partition.id).cloned(), frozen)
+            };
+            let Some(mut current) = current else {
+                return Ok(None);
+            };
+            let replace = |partition: &mut Partition| {
+                partition.replace_segments(at, len, successor, &merged.left_out);
+                // Nothing is frozen or flushed meanwhile: that takes the manifest.
+                partition.retire_masks(frozen);
+            };
+            replace(Arc::make_mut(&mut current));
+            entry.masks.clone_from(&current.masks);
             // Where this fails the new file stays: the edit may have reached the disk.
             self.replace_manifest(&mut manifest, edited)?;
             let mut state = self.state.write();
@@ -287,8 +315,8 @@ impl Engine {
             let Some(there) = partitions.get_mut(&partition.id) else {
                 return Ok(None);
             };
-            let new = merged.into.iter().map(|(_, segment)| Arc::clone(segment));
-            Arc::make_mut(there).segments.splice(at..at + len, new);
+            // Again, as a deletion may have come in between.
+            replace(Arc::make_mut(there));
             Arc::clone(there)
         };
         for segment in &merged.segments {
@@ -330,6 +358,7 @@ fn candidates(partition: &Partition) -> Vec<Candidate> {
         rank_low: segment.identity().rank_lo,
         rank_high: segment.identity().rank_hi,
         bytes: segment.facts().len_bytes,
+        masks: partition.masks_of(segment).len(),
     };
     partition.segments.iter().map(one).collect()
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use plimsoll_wal::log::CommitSync;
 
 use crate::Result;
+use crate::catalog::Catalog;
 use crate::head::Generation;
 use crate::manifest::{Manifest, PartitionEntry, SegmentEntry};
 use crate::model::{FieldType, TagSet, TimeRange, Values};
@@ -14,7 +15,6 @@ use crate::partition::{Partition, PartitionId};
 use crate::segment::{Segment, SegmentBuilder, SegmentIdentity};
 
 use super::Engine;
-use super::state::State;
 
 impl Engine {
     /// Whether the head is large enough, or its log long enough, to be flushed.
@@ -140,20 +140,26 @@ impl Engine {
         edited.log_covered = covered;
         edited.next_generation = frozen.id + 1;
         edited.next_partition = state.next_partition;
-        edit_partitions(&mut edited, &state);
+        let mut partitions = (*state.partitions).clone();
+        for (id, (_, segment)) in &sealed {
+            // A partition that was dropped meanwhile stays dropped; its file goes at next start.
+            if let Some(partition) = partitions.get_mut(id) {
+                let partition = Arc::make_mut(partition);
+                partition.segments.push(Arc::clone(segment));
+                partition.clear_masks(std::slice::from_ref(segment));
+            }
+        }
+        for partition in partitions.values_mut().filter(|p| !p.masks.is_empty()) {
+            Arc::make_mut(partition).retire_masks(None);
+        }
+        edit_partitions(&mut edited, &state.catalog, &partitions);
         for entry in &mut edited.partitions {
             if let Some((segment, _)) = sealed.get(&entry.id) {
                 entry.segments.push(segment.clone());
             }
         }
         self.replace_manifest(manifest, edited)?;
-        let partitions = Arc::make_mut(&mut state.partitions);
-        for (id, (_, segment)) in sealed {
-            // A partition that was dropped meanwhile stays dropped; its file goes at next start.
-            if let Some(partition) = partitions.get_mut(&id) {
-                Arc::make_mut(partition).segments.push(segment);
-            }
-        }
+        state.partitions = Arc::new(partitions);
         state.frozen = None;
         Ok(())
     }
@@ -172,23 +178,27 @@ impl Engine {
 }
 
 /// Brings catalog and partitions of a manifest up to the state in memory.
-pub(super) fn edit_partitions(manifest: &mut Manifest, state: &State) {
-    manifest.catalog = (*state.catalog).clone();
+pub(super) fn edit_partitions(
+    manifest: &mut Manifest,
+    catalog: &Catalog,
+    partitions: &BTreeMap<PartitionId, Arc<Partition>>,
+) {
+    manifest.catalog = catalog.clone();
     manifest
         .partitions
-        .retain(|entry| state.partitions.contains_key(&entry.id));
-    for partition in state.partitions.values() {
-        if !manifest
-            .partitions
-            .iter()
-            .any(|entry| entry.id == partition.id)
-        {
+        .retain(|entry| partitions.contains_key(&entry.id));
+    for partition in partitions.values() {
+        let mut entries = manifest.partitions.iter_mut();
+        if let Some(entry) = entries.find(|entry| entry.id == partition.id) {
+            entry.masks.clone_from(&partition.masks);
+        } else {
             manifest.partitions.push(PartitionEntry {
                 id: partition.id,
                 policy: partition.policy,
                 start: partition.start,
                 end: partition.end,
                 segments: Vec::new(),
+                masks: partition.masks.clone(),
             });
         }
     }
@@ -200,10 +210,10 @@ fn add_group(
     tags: &TagSet,
     group: &crate::head::RowGroup,
 ) -> Result<()> {
-    let shared = if group.has_late() {
-        None
-    } else {
+    let shared = if group.is_plain() {
         Some(builder.time_column(group.times())?)
+    } else {
+        None
     };
     for (slot, column) in group.columns().iter().enumerate() {
         let Some(definition) = frozen.definition(column.column) else {

@@ -10,11 +10,11 @@ use plimsoll_wal::log::{self, Log, LogOptions, Recovered, Tail};
 use plimsoll_wal::storage::Storage;
 
 use crate::head::{Generation, Replay};
-use crate::log::Record;
+use crate::log::{Deleted, Record};
 use crate::manifest::{Manifest, PartitionEntry, Paths};
-
-use crate::partition::{Partition, PartitionId, Schema};
+use crate::partition::{Mask, Partition, PartitionId, Schema};
 use crate::segment::Segment;
+use crate::snapshot::View;
 use crate::{Clock, Error, Result};
 
 use super::state::State;
@@ -61,10 +61,12 @@ impl Engine {
         let mut replay = Loading {
             catalog: manifest.catalog.clone(),
             next_partition: manifest.next_partition,
+            next_tombstone: next_tombstone(&partitions),
             partitions: &mut partitions,
         };
         let (recovered, generations) = replay.log(&storage, &paths, &manifest, &mut report)?;
         let (catalog, next_partition) = (replay.catalog, replay.next_partition);
+        let next_tombstone = replay.next_tombstone;
         partitions.retain(|_, partition| catalog.policy_by_id(partition.policy).is_some());
         report.torn_tail = describe(&recovered.tail);
         let log_options = LogOptions {
@@ -82,6 +84,11 @@ impl Engine {
             frozen,
             boundary,
         } = generations;
+        for partition in partitions.values_mut() {
+            let segments = partition.segments.clone();
+            partition.clear_masks(&segments);
+            partition.retire_masks(frozen.as_ref().map(|frozen| frozen.id));
+        }
         let state = State {
             catalog: Arc::new(catalog),
             partitions: Arc::new(
@@ -93,6 +100,7 @@ impl Engine {
             open,
             frozen,
             next_partition,
+            next_tombstone,
         };
         let undrained = Undrained {
             bytes: Vec::new(),
@@ -166,6 +174,7 @@ struct Generations {
 struct Loading<'a> {
     catalog: crate::catalog::Catalog,
     next_partition: u64,
+    next_tombstone: u64,
     partitions: &'a mut Partitions,
 }
 
@@ -226,6 +235,28 @@ impl Loading<'_> {
         ))
     }
 
+    /// A deletion that the manifest may or may not have already.
+    fn delete(&mut self, deleted: &Deleted) {
+        let tombstone = &deleted.tombstone;
+        self.next_tombstone = self.next_tombstone.max(tombstone.id.saturating_add(1));
+        for id in &deleted.partitions {
+            if let Some(partition) = self.partitions.get_mut(id) {
+                let mut masks = partition.masks.iter();
+                if masks.all(|mask| mask.tombstone.id != tombstone.id) {
+                    partition.masks.push(Mask {
+                        tombstone: Arc::clone(tombstone),
+                        clean: Vec::new(),
+                    });
+                }
+            }
+        }
+        for (id, measurement, field) in &deleted.freed {
+            if let Some(partition) = self.partitions.get(id) {
+                partition.schema.release(measurement, field);
+            }
+        }
+    }
+
     /// What the log says of catalog and partitions.
     fn apply(&mut self, record: &Record<'_>) -> Result<()> {
         match record {
@@ -249,11 +280,13 @@ impl Loading<'_> {
                     end: *end,
                     schema: Arc::default(),
                     segments: Vec::new(),
+                    masks: Vec::new(),
                 });
             }
             Record::DropPartition(id) => {
                 self.partitions.remove(id);
             }
+            Record::Delete(deleted) => self.delete(deleted),
             Record::Column {
                 partition,
                 field_type,
@@ -273,6 +306,14 @@ impl Loading<'_> {
         }
         Ok(())
     }
+}
+
+fn next_tombstone(partitions: &Partitions) -> u64 {
+    let masks = partitions.values().flat_map(|partition| &partition.masks);
+    masks
+        .map(|mask| mask.tombstone.id.saturating_add(1))
+        .max()
+        .unwrap_or(0)
 }
 
 fn open_partitions(
@@ -299,12 +340,26 @@ fn open_partition(
     for segment in &entry.segments {
         let path = paths.segment(entry.id, segment.id);
         let segment = Segment::open(storage, &path, &segment.facts, options.read_mode)?;
+        let segment = Arc::new(segment);
+        let masks: Vec<_> = entry
+            .masks
+            .iter()
+            .filter(|mask| mask.hides(&segment))
+            .map(|mask| Arc::clone(&mask.tombstone))
+            .collect();
+        let view = View::of_segment(entry.id, &segment, masks);
         for measurement in segment.measurements() {
             for (field, field_type, _) in segment.columns(measurement) {
-                schema.claim(measurement, field, field_type);
+                // What cannot be read may be there; a query that needs it says what is wrong.
+                if view
+                    .holds_field(measurement, field, field_type)
+                    .unwrap_or(true)
+                {
+                    schema.claim(measurement, field, field_type);
+                }
             }
         }
-        segments.push(Arc::new(segment));
+        segments.push(segment);
     }
     Ok(Partition {
         id: entry.id,
@@ -313,6 +368,7 @@ fn open_partition(
         end: entry.end,
         schema: Arc::new(schema),
         segments,
+        masks: entry.masks.clone(),
     })
 }
 

@@ -59,7 +59,7 @@ impl Engine {
             }
             self.commit(&state, self.log.ticket(), CommitSync::Always)?;
             let mut edited = manifest.clone();
-            edit_partitions(&mut edited, &state);
+            edit_partitions(&mut edited, &state.catalog, &state.partitions);
             edited.next_partition = state.next_partition;
             edited
         };

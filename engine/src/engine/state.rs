@@ -18,6 +18,8 @@ pub(super) struct State {
     /// Taken out of writing, not yet in segments.
     pub(super) frozen: Option<Arc<Generation>>,
     pub(super) next_partition: u64,
+    /// The number of the next tombstone.
+    pub(super) next_tombstone: u64,
 }
 
 impl State {

@@ -59,6 +59,20 @@ impl Columns {
         self.next = self.next.max(number.saturating_add(1));
     }
 
+    /// Forgets a column of which nothing is left, so that its field may come back with another
+    /// type.
+    pub(crate) fn remove(&mut self, partition: PartitionId, measurement: &Arc<str>, field: &str) {
+        let key = (partition, Arc::clone(measurement));
+        if let Some(fields) = self.by_name.get_mut(&key) {
+            if let Some(number) = fields.remove(field) {
+                self.by_number.remove(&number);
+            }
+            if fields.is_empty() {
+                self.by_name.remove(&key);
+            }
+        }
+    }
+
     /// Numbers of the columns of one measurement.
     pub(crate) fn of_measurement(
         &self,

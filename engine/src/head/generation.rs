@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use roaring::RoaringBitmap;
+use smallvec::SmallVec;
 
 use crate::Result;
 use crate::log::{Record, put_record};
 use crate::model::{FieldType, FieldValue, TagSet, TimeRange, Values};
 use crate::partition::{PartitionId, Schema};
 use crate::predicate::TagPredicate;
+use crate::tombstone::Tombstone;
 
 use super::columns::{ColumnDefinition, Columns};
 use super::group::RowGroup;
@@ -76,6 +78,54 @@ impl Generation {
     /// Logs a definition that stands before all rows of its frame.
     pub(crate) fn define(&self, record: &Record<'_>) {
         put_record(&mut self.definitions.lock(), record);
+    }
+
+    /// Logs a record that stands behind every row so far and before every later one. The caller
+    /// keeps writers out.
+    pub(crate) fn log_behind_rows(&self, record: &Record<'_>) {
+        let mut rows = Vec::new();
+        for shard in &self.shards {
+            shard.lock().drain(&mut rows);
+        }
+        let mut definitions = self.definitions.lock();
+        definitions.append(&mut rows);
+        put_record(&mut definitions, record);
+    }
+
+    /// Removes what a tombstone covers from a partition: the same for a deletion and for replay.
+    /// The caller keeps writers out; readers see each series with or without it.
+    pub(crate) fn delete(&self, partition: PartitionId, tombstone: &Tombstone) {
+        for measurement in &tombstone.measurements {
+            let columns: SmallVec<[u32; 16]> = self
+                .columns
+                .read()
+                .of_measurement(partition, measurement)
+                .collect();
+            let ids = self.index.read().measurement(partition, measurement);
+            let mut emptied = RoaringBitmap::new();
+            for id in ids {
+                let is_empty = self.with_tag_set(id, |shard, entry| {
+                    tombstone.covered.contains(&shard.entries[entry].tags)
+                        && shard.delete(entry, partition, &columns, tombstone.range)
+                });
+                if is_empty == Some(true) {
+                    emptied.insert(id);
+                }
+            }
+            let mut index = self.index.write();
+            index.remove_series(partition, measurement, &emptied);
+        }
+    }
+
+    /// Forgets a column of which nothing is left in its partition.
+    pub(crate) fn forget_column(
+        &self,
+        partition: PartitionId,
+        measurement: &Arc<str>,
+        field: &str,
+    ) {
+        let mut columns = self.columns.write();
+        columns.remove(partition, measurement, field);
     }
 
     /// Moves everything that is not yet in the log to `out`, definitions first.
@@ -285,6 +335,15 @@ impl Generation {
     /// Measurements of one partition.
     pub(crate) fn measurements(&self, partition: PartitionId) -> Vec<Arc<str>> {
         self.index.read().measurements(partition).cloned().collect()
+    }
+
+    /// Whether a series of the measurement is there.
+    pub(crate) fn has_measurement(&self, partition: PartitionId, measurement: &Arc<str>) -> bool {
+        !self
+            .index
+            .read()
+            .measurement(partition, measurement)
+            .is_empty()
     }
 
     /// Numbers of the tag sets of a measurement that fulfil `predicate`.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::log::{ABSOLUTE_EVERY, Context, Reference, RowPlace, RowShape, Slot, encode_row};
 use crate::model::{FieldType, FieldValue, TimeRange, Values};
 use crate::partition::PartitionId;
@@ -41,6 +43,10 @@ pub(crate) struct RowGroup {
     failures: u64,
     /// Set where rows were lost: only an absolute row may follow.
     pub(crate) needs_absolute: bool,
+    /// Whether values were deleted: rows may be left that no column has a value in.
+    deleted: bool,
+    /// A bit a slot, set where a deletion took the series out of the index.
+    unindexed: u64,
 }
 
 impl RowGroup {
@@ -56,6 +62,8 @@ impl RowGroup {
             ordinal: 0,
             failures: 0,
             needs_absolute: false,
+            deleted: false,
+            unindexed: 0,
         }
     }
 
@@ -98,11 +106,74 @@ impl RowGroup {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.times.is_empty() && self.side.is_empty()
+        if self.deleted {
+            (0..self.columns.len()).all(|slot| !self.has_points(slot, TimeRange::ALL))
+        } else {
+            self.times.is_empty() && self.side.is_empty()
+        }
     }
 
-    pub(crate) fn has_late(&self) -> bool {
-        !self.side.is_empty()
+    /// Whether every row of [`Self::times`] has a value, and nothing stands beside them.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.side.is_empty() && !self.deleted
+    }
+
+    /// Deletes the values of `columns` within `range`. Rows stay, without those values: the log's
+    /// differences go on as if nothing had happened.
+    pub(crate) fn delete(&mut self, columns: &[u32], range: TimeRange) {
+        let from = self.times.partition_point(|time| *time < range.start.0);
+        let to = self.times.partition_point(|time| *time <= range.end.0);
+        let mut slots = 0_u64;
+        for (slot, column) in self.columns.iter_mut().enumerate() {
+            if !columns.contains(&column.column) {
+                continue;
+            }
+            slots |= 1 << slot;
+            if from < to {
+                let rows = self.times.len();
+                let presence = column.presence.get_or_insert_with(|| vec![true; rows]);
+                presence[from..to].fill(false);
+                if let Values::String(texts) = &mut column.values {
+                    texts[from..to].fill(Arc::from(""));
+                }
+            }
+        }
+        self.side.retain(|late| {
+            slots >> late.slot & 1 == 0 || !range.contains(crate::Timestamp(late.time))
+        });
+        self.deleted |= slots != 0;
+    }
+
+    /// Whether one of `columns` has a value.
+    pub(crate) fn holds_any(&self, columns: &[u32]) -> bool {
+        let mut slots = self.columns.iter().enumerate();
+        slots.any(|(slot, column)| {
+            columns.contains(&column.column) && self.has_points(slot, TimeRange::ALL)
+        })
+    }
+
+    /// Notes that the index does not know `columns` any more.
+    pub(crate) fn hide(&mut self, columns: &[u32]) {
+        for (slot, column) in self.columns.iter().enumerate() {
+            if columns.contains(&column.column) {
+                self.unindexed |= 1 << slot;
+            }
+        }
+    }
+
+    /// Which of the columns that have `values` the index has to learn again.
+    pub(crate) fn reveal(&mut self, values: &[(usize, FieldValue)]) -> SmallVec<[u32; 4]> {
+        let mut revealed = SmallVec::new();
+        if self.unindexed == 0 {
+            return revealed;
+        }
+        for (slot, _) in values {
+            if self.unindexed >> slot & 1 == 1 {
+                self.unindexed &= !(1 << slot);
+                revealed.push(self.columns[*slot].column);
+            }
+        }
+        revealed
     }
 
     /// The slot of a column; `guess` is tried first.
@@ -373,7 +444,42 @@ mod tests {
             (read(&group, 0), read(&group, 1)),
             (vec![(10, 5)], vec![(10, 2)])
         );
-        assert!(!group.has_late());
+        assert!(group.is_plain());
+    }
+
+    #[test]
+    fn deleted_values_leave_their_rows_and_later_ones_are_kept() {
+        let mut group = group();
+        for time in [10, 20, 30] {
+            write(&mut group, time, &[(0, time), (1, time)]);
+        }
+        write(&mut group, 15, &[(0, 15)]);
+        let range = |start, end| TimeRange {
+            start: crate::Timestamp(start),
+            end: crate::Timestamp(end),
+        };
+        let base = group.base();
+        group.delete(&[10], range(15, 30));
+        assert_eq!(group.base(), base, "the log's differences go on");
+        assert_eq!(read(&group, 0), [(10, 10)]);
+        assert_eq!(read(&group, 1), [(10, 10), (20, 20), (30, 30)]);
+        write(&mut group, 30, &[(0, 31)]);
+        write(&mut group, 15, &[(0, 16)]);
+        assert_eq!(read(&group, 0), [(10, 10), (15, 16), (30, 31)]);
+        assert!(group.holds_any(&[10]) && !group.is_empty());
+        group.delete(&[10, 11], TimeRange::ALL);
+        assert!(!group.holds_any(&[10]) && group.is_empty());
+    }
+
+    #[test]
+    fn a_hidden_column_is_revealed_by_its_next_value() {
+        let mut group = group();
+        write(&mut group, 10, &[(0, 1), (1, 1)]);
+        group.hide(&[11]);
+        let value = |slot| [(slot, FieldValue::Integer(2))];
+        assert!(group.reveal(&value(0)).is_empty());
+        assert_eq!(group.reveal(&value(1)).as_slice(), [11]);
+        assert!(group.reveal(&value(1)).is_empty());
     }
 
     #[test]

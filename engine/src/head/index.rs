@@ -46,6 +46,22 @@ impl HeadIndex {
             .insert(tag_set);
     }
 
+    /// Takes series out of a measurement.
+    pub(crate) fn remove_series(
+        &mut self,
+        partition: PartitionId,
+        measurement: &Arc<str>,
+        tag_sets: &RoaringBitmap,
+    ) {
+        let key = (partition, Arc::clone(measurement));
+        if let Some(ids) = self.measurements.get_mut(&key) {
+            *ids -= tag_sets;
+            if ids.is_empty() {
+                self.measurements.remove(&key);
+            }
+        }
+    }
+
     pub(crate) fn measurement(
         &self,
         partition: PartitionId,

@@ -11,7 +11,7 @@ use crate::varint::Reader;
 
 use super::columns::ColumnDefinition;
 use super::generation::Generation;
-use super::group::RowGroup;
+use super::group::{GROUP_COLUMNS_MAX, RowGroup};
 
 /// Where a group of the log is: its tag set and the group's index in that tag set's shard.
 #[derive(Debug, Clone, Copy)]
@@ -103,8 +103,10 @@ impl Replay {
                 let place = *self.groups.get(&group)?;
                 let field_type = self.generation.definition(column)?.field_type;
                 self.generation.with_tag_set(place.tag_set, |shard, _| {
-                    shard.groups[place.index].add_column(column, field_type);
-                })?;
+                    let group = &mut shard.groups[place.index];
+                    let has_room = group.columns().len() < GROUP_COLUMNS_MAX;
+                    has_room.then(|| group.add_column(column, field_type))
+                })??;
                 self.generation.index_column(place.tag_set, column);
             }
             Record::Row(header) => self.row(&header, reader, context)?,
@@ -116,6 +118,16 @@ impl Replay {
                         ..Self::new(Generation::unlogged(id))
                     };
                 }
+            }
+            Record::Delete(ref deleted) => {
+                for partition in &deleted.partitions {
+                    self.generation.delete(*partition, &deleted.tombstone);
+                }
+                for (partition, measurement, field) in &deleted.freed {
+                    self.generation
+                        .forget_column(*partition, measurement, field);
+                }
+                other(&record);
             }
             Record::Catalog { .. } | Record::Partition { .. } | Record::DropPartition(_) => {
                 other(&record);
@@ -131,6 +143,9 @@ impl Replay {
         partition: crate::partition::PartitionId,
         columns: &[u32],
     ) -> Option<()> {
+        if columns.len() > GROUP_COLUMNS_MAX {
+            return None;
+        }
         let mut group = RowGroup::new(id, partition);
         for column in columns {
             group.add_column(*column, self.generation.definition(*column)?.field_type);
@@ -185,12 +200,16 @@ impl Replay {
                 // After a gap an absolute row may stand anywhere relative to what is here.
                 _ => group.shape_of(time),
             };
-            Some(Some(group.apply(shape, time, values)))
+            let bytes = group.apply(shape, time, values);
+            Some(Some((bytes, group.reveal(values))))
         })??;
         match applied {
-            Some(bytes) => {
+            Some((bytes, revealed)) => {
                 self.rows += 1;
                 self.generation.add_bytes(bytes);
+                for column in revealed {
+                    self.generation.index_column(place.tag_set, column);
+                }
             }
             None => self.rows_lost += 1,
         }

@@ -4,7 +4,7 @@ use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use crate::log::{Context, Record, RowValues, put_record};
-use crate::model::{FieldType, FieldValue, TagSet};
+use crate::model::{FieldType, FieldValue, TagSet, TimeRange};
 use crate::partition::PartitionId;
 
 use super::group::{GROUP_COLUMNS_MAX, RowGroup};
@@ -56,7 +56,7 @@ pub(crate) struct RowTarget<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct RowEffect {
     pub(crate) bytes: usize,
-    /// Columns that this tag set did not have before.
+    /// Columns that this tag set did not have before, or not since a deletion.
     pub(crate) columns_added: SmallVec<[u32; 4]>,
 }
 
@@ -144,6 +144,7 @@ impl Shard {
                 let group = &mut self.groups[index];
                 effect.bytes +=
                     group.write(time, &values, &mut self.buffer, &mut self.context, failures);
+                effect.columns_added.extend(group.reveal(&values));
                 touched = Some(index);
             }
             self.scratch = values;
@@ -242,6 +243,34 @@ impl Shard {
             columns,
         });
         self.insert_group(entry, group)
+    }
+
+    /// Deletes the values of `columns` of a tag set within `range`; answers whether none is left.
+    pub(crate) fn delete(
+        &mut self,
+        entry: usize,
+        partition: PartitionId,
+        columns: &[u32],
+        range: TimeRange,
+    ) -> bool {
+        let places = self.entries[entry].groups.clone();
+        let mut left = false;
+        for at in &places {
+            let group = &mut self.groups[*at as usize];
+            if group.partition == partition {
+                group.delete(columns, range);
+                left |= group.holds_any(columns);
+            }
+        }
+        if !left {
+            for at in &places {
+                let group = &mut self.groups[*at as usize];
+                if group.partition == partition {
+                    group.hide(columns);
+                }
+            }
+        }
+        !left
     }
 
     /// Adds a group to an entry; answers its index.

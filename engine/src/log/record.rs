@@ -1,8 +1,11 @@
 //! The kinds of record, and their bytes.
 
+use std::sync::Arc;
+
 use crate::catalog::{CatalogChange, MakeDefault, PolicyId, PolicySpec};
 use crate::model::FieldType;
 use crate::partition::PartitionId;
+use crate::tombstone::Tombstone;
 use crate::varint::{Reader, put, put_signed, put_text};
 
 use super::row::{RowHeader, row_header};
@@ -16,8 +19,19 @@ const GROUP: u8 = 6;
 const GROUP_EXTEND: u8 = 7;
 const DROP_PARTITION: u8 = 8;
 const CONTEXT: u8 = 9;
+const DELETE: u8 = 10;
 /// Records from here on are rows; the low bits are flags.
 pub(super) const ROW: u8 = 0x80;
+
+/// What a DELETE or DROP of data did, resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Deleted {
+    pub(crate) tombstone: Arc<Tombstone>,
+    /// The partitions it concerns.
+    pub(crate) partitions: Vec<PartitionId>,
+    /// Measurements and fields that have no value left in a partition: their types are free.
+    pub(crate) freed: Vec<(PartitionId, Arc<str>, Arc<str>)>,
+}
 
 /// One record of a frame.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +70,8 @@ pub(crate) enum Record<'a> {
     DropPartition(PartitionId),
     /// Rows before and after this do not refer to each other's group and time.
     Context,
+    /// Points are deleted.
+    Delete(Box<Deleted>),
     /// A row; its values follow and need the group's shape.
     Row(RowHeader),
 }
@@ -128,6 +144,20 @@ pub(crate) fn put_record(out: &mut Vec<u8>, record: &Record<'_>) {
             put(out, id.0);
         }
         Record::Context => out.push(CONTEXT),
+        Record::Delete(deleted) => {
+            out.push(DELETE);
+            deleted.tombstone.encode(out);
+            put(out, deleted.partitions.len() as u64);
+            for partition in &deleted.partitions {
+                put(out, partition.0);
+            }
+            put(out, deleted.freed.len() as u64);
+            for (partition, measurement, field) in &deleted.freed {
+                put(out, partition.0);
+                put_text(out, measurement);
+                put_text(out, field);
+            }
+        }
         Record::Row(_) => unreachable!("rows are written by encode_row, with their values"),
     }
 }
@@ -176,8 +206,27 @@ pub(crate) fn decode<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
         },
         DROP_PARTITION => Record::DropPartition(PartitionId(reader.varint()?)),
         CONTEXT => Record::Context,
+        DELETE => Record::Delete(Box::new(deleted(reader)?)),
         kind if kind >= ROW => Record::Row(row_header(kind, reader)?),
         _ => return None,
+    })
+}
+
+fn deleted(reader: &mut Reader<'_>) -> Option<Deleted> {
+    let tombstone = Arc::new(Tombstone::decode(reader)?);
+    let count = reader.count(1)?;
+    let partitions = (0..count).map(|_| reader.varint().map(PartitionId));
+    let partitions = partitions.collect::<Option<_>>()?;
+    let count = reader.count(3)?;
+    let mut freed = Vec::new();
+    for _ in 0..count {
+        let partition = PartitionId(reader.varint()?);
+        freed.push((partition, reader.text()?.into(), reader.text()?.into()));
+    }
+    Some(Deleted {
+        tombstone,
+        partitions,
+        freed,
     })
 }
 

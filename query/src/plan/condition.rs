@@ -92,6 +92,28 @@ impl Conditions {
 }
 
 impl Condition {
+    /// The whole condition over tags; `None` where rows decide some of it.
+    pub(crate) fn of_tags(&self) -> Option<TagPredicate> {
+        Some(match self {
+            Self::Constant(true) => TagPredicate::All,
+            Self::Constant(false) => TagPredicate::None,
+            Self::Tags(predicate) => predicate.clone(),
+            Self::SameTags(left, right, op) => {
+                let same = TagPredicate::Same {
+                    left: Arc::clone(left),
+                    right: Arc::clone(right),
+                };
+                match op {
+                    Operator::NotEqual => TagPredicate::Not(Box::new(same)),
+                    _ => same,
+                }
+            }
+            Self::Row(_) => return None,
+            Self::And(left, right) => left.of_tags()?.and(right.of_tags()?),
+            Self::Or(left, right) => left.of_tags()?.or(right.of_tags()?),
+        })
+    }
+
     fn predicate(&self) -> TagPredicate {
         match self {
             Self::Constant(true) | Self::Row(_) | Self::SameTags(..) => TagPredicate::All,

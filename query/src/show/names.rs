@@ -19,7 +19,7 @@ pub(super) struct Scope {
 
 /// Which measurements are meant.
 #[derive(Debug, Clone)]
-pub(super) enum Matcher {
+pub(crate) enum Matcher {
     All,
     Name(String),
     Regex(::regex::Regex),
@@ -27,7 +27,7 @@ pub(super) enum Matcher {
 
 impl Matcher {
     /// What a name or a regex means.
-    pub(super) fn of(name: &MeasurementName) -> Result<Self> {
+    pub(crate) fn of(name: &MeasurementName) -> Result<Self> {
         Ok(match name {
             MeasurementName::Name(name) => Self::Name(name.clone()),
             MeasurementName::Regex(pattern) => Self::Regex(compile_regex(&pattern.0)?),
@@ -36,7 +36,7 @@ impl Matcher {
     }
 
     /// Whether a measurement is meant.
-    pub(super) fn matches(&self, name: &str) -> bool {
+    pub(crate) fn matches(&self, name: &str) -> bool {
         match self {
             Self::All => true,
             Self::Name(wanted) => wanted == name,

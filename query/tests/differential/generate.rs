@@ -1,25 +1,6 @@
 //! Queries at random, from a seed.
 
-/// Source: xorshift64*, Vigna 2016.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let mixed = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
-        usize::try_from(mixed).unwrap() % n
-    }
-
-    fn one(&mut self, from: &[&'static str]) -> &'static str {
-        from[self.below(from.len())]
-    }
-
-    fn is(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-}
+use super::random::Random;
 
 /// `count` queries, the same for the same seed.
 pub fn queries(seed: u64, count: usize) -> Vec<String> {

@@ -196,6 +196,12 @@ fn apply(app: &App, effect: Effect) -> Result<(), Error> {
             }
             Ok(())
         }
+        Effect::Delete(deletions) => {
+            for deletion in &deletions {
+                app.engine.delete(deletion)?;
+            }
+            Ok(())
+        }
     }
 }
 
