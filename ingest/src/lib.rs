@@ -7,8 +7,10 @@
 pub mod cadvisor;
 pub mod cgroup;
 pub mod kubelet;
+pub mod labels;
 pub mod line;
 pub mod names;
+pub mod profile;
 pub mod prometheus;
 pub mod remote;
 pub mod scrape;

@@ -390,6 +390,7 @@ impl Kubelet {
                             place: &place,
                             label_tags: &label_tags,
                             now,
+                            pages: kubelet::Pages::Full,
                         },
                         &mut images,
                     )
