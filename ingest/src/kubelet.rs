@@ -27,7 +27,7 @@ pub use self::pods::PodList;
 pub use self::summary::Summary;
 
 /// Which pages of a Kubelet are read; `/pods` is read beside each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Pages {
     /// `/stats/summary` and `/metrics/cadvisor`.
     #[default]

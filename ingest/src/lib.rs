@@ -6,6 +6,8 @@
 
 pub mod cadvisor;
 pub mod cgroup;
+pub mod discover;
+pub mod generic;
 pub mod kubelet;
 pub mod labels;
 pub mod line;
@@ -13,6 +15,7 @@ pub mod names;
 pub mod profile;
 pub mod prometheus;
 pub mod remote;
+pub mod rest;
 pub mod scrape;
 
 mod number;
