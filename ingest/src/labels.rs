@@ -36,6 +36,18 @@ pub enum Joined {
     Off,
 }
 
+impl std::str::FromStr for Joined {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "joined" => Ok(Self::Tag),
+            "off" => Ok(Self::Off),
+            _ => Err(format!("`{text}` is none of joined and off")),
+        }
+    }
+}
+
 /// What becomes of labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelRules {

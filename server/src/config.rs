@@ -10,14 +10,17 @@ mod environment;
 mod file;
 mod layer;
 mod probe;
+mod sources;
 mod value;
 
-pub use checked::{Config, HttpConfig, LogConfig, LogFormat, QueryConfig, SourcesConfig, check};
+pub use checked::{Config, HttpConfig, LogConfig, LogFormat, QueryConfig, check};
 pub use environment::{Environment, read_environment};
 pub use file::read_file;
 pub use layer::{Io, Kind, Layer, Listen};
+pub use plimsoll_ingest::profile::Profile;
 pub(crate) use probe::listen_failure;
 pub use probe::{probe_data, probe_files, probe_listen};
+pub use sources::{KubernetesConfig, SourcesConfig};
 pub use value::{
-    Bytes, DurabilitySetting, Duration, LogLevel, Parsed, Profile, RetentionSetting, SourceUrl,
+    Bytes, DurabilitySetting, Duration, LogLevel, Parsed, Port, RetentionSetting, SourceUrl,
 };
