@@ -30,7 +30,7 @@ use crate::names::{Place, Series, Subject, Writer, stored};
 pub const CGROUPS_MAX: usize = 20_000;
 
 /// Where the kernel and the engines show what they do; tests give folders of their own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Paths {
     /// Where cgroups are mounted: itself v2, or a folder of v1's controllers.
     pub cgroup: PathBuf,

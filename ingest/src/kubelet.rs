@@ -7,9 +7,11 @@
 //! | system containers, pods' uptime and processes | |
 //!
 //! Where `/metrics/cadvisor` is all there is (before 1.16 in the data we know), it gives network
-//! and file systems too: that is [`cadvisor::Source::Kubelet`].
+//! and file systems too: that is [`cadvisor::Source::Kubelet`]. Where less is read ([`Pages`]),
+//! everything comes from what is.
 
 pub mod pods;
+mod resource;
 pub mod summary;
 
 #[cfg(test)]
@@ -24,15 +26,40 @@ use serde::{Deserialize, Deserializer};
 pub use self::pods::PodList;
 pub use self::summary::Summary;
 
+/// Which pages of a Kubelet are read; `/pods` is read beside each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Pages {
+    /// `/stats/summary` and `/metrics/cadvisor`.
+    #[default]
+    Full,
+    /// `/stats/summary`: no throttling, disks or page cache, and whole seconds.
+    Summary,
+    /// `/metrics/resource`: processor, working set, swap and uptime of node and containers.
+    Resource,
+}
+
+impl std::str::FromStr for Pages {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "full" => Ok(Self::Full),
+            "summary" => Ok(Self::Summary),
+            "resource" => Ok(Self::Resource),
+            _ => Err(format!("`{text}` is none of full, summary and resource")),
+        }
+    }
+}
+
 /// What one Kubelet answered; nothing where it did not.
 #[derive(Debug, Clone, Copy)]
 pub struct Payloads<'a> {
     /// `/stats/summary`.
     pub summary: Option<&'a Summary<'a>>,
-    /// `/metrics/cadvisor`.
+    /// `/metrics/cadvisor`, or `/metrics/resource` with [`Pages::Resource`].
     pub cadvisor: Option<&'a str>,
     /// `/pods`: which pods share the node's network, and what containers ask for.
-    pub pods: Option<&'a PodList<'a>>,
+    pub pods: Option<&'a PodList>,
 }
 
 /// How to map a Kubelet's payloads.
@@ -44,6 +71,8 @@ pub struct Options<'a> {
     pub label_tags: &'a [String],
     /// The time of values that have none.
     pub now: Timestamp,
+    /// Which pages are read, whether or not they were there this time.
+    pub pages: Pages,
 }
 
 /// Maps what a Kubelet answered, and says how much of `/metrics/cadvisor` did not parse.
@@ -54,7 +83,15 @@ pub fn map(
     options: Options<'_>,
     images: &mut Images,
 ) -> (Mapped, prometheus::Parsed) {
+    if options.pages != Pages::Full
+        && let Some(pods) = payloads.pods
+    {
+        pods.tell(images);
+    }
     let (mut mapped, parsed) = match payloads.cadvisor {
+        Some(text) if options.pages == Pages::Resource => {
+            resource::map(text, payloads.pods, options, images)
+        }
         Some(text) => {
             let options = cadvisor::Options {
                 source: Source::KubeletBesideSummary,

@@ -6,11 +6,16 @@
 
 pub mod cadvisor;
 pub mod cgroup;
+pub mod discover;
+pub mod generic;
 pub mod kubelet;
+pub mod labels;
 pub mod line;
 pub mod names;
+pub mod profile;
 pub mod prometheus;
 pub mod remote;
+pub mod rest;
 pub mod scrape;
 
 mod number;

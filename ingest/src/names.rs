@@ -1,7 +1,7 @@
-//! What the classic profile calls things: series, tags, and points made of the two.
+//! What things are called: series, tags, and points made of the two.
 //!
-//! Every source writes through [`Writer`], so that a container has one tag set whatever it was
-//! read from.
+//! Every source writes through [`Writer`] under the names of profile `classic`, so that a
+//! container has one tag set whatever it was read from; [`profile`](crate::profile) renames.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use plimsoll_engine::model::{Batch, TagSetBuilder};
 use plimsoll_engine::{FieldValue, TagSet, Timestamp};
 
 macro_rules! series {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
-        /// A series of the classic profile: one integer field, `value`.
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $bare:literal,)+) => {
+        /// A series that sources give or that is computed of them.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Series { $($(#[doc = $doc])+ $variant,)+ }
 
@@ -18,10 +18,22 @@ macro_rules! series {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// The measurement's name.
+            /// The measurement's name in profile `classic`.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// The name without unit and kind, as Heapster's later versions have it.
+            #[must_use]
+            pub fn bare_name(self) -> &'static str {
+                match self { $(Self::$variant => $bare,)+ }
+            }
+
+            /// The series of a name in profile `classic`.
+            #[must_use]
+            pub fn of_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)+ _ => None }
             }
         }
     };
@@ -29,85 +41,135 @@ macro_rules! series {
 
 series! {
     /// ms since the container started.
-    Uptime = "uptime_ms_cumulative",
+    Uptime = "uptime_ms_cumulative", "uptime",
     /// ns of processor time.
-    CpuUsage = "cpu/usage_ns_cumulative",
+    CpuUsage = "cpu/usage_ns_cumulative", "cpu/usage",
     /// Bytes.
-    MemoryUsage = "memory/usage_bytes_gauge",
+    MemoryUsage = "memory/usage_bytes_gauge", "memory/usage",
     /// Bytes: usage without the inactive part of the page cache, at least 0.
-    WorkingSet = "memory/working_set_bytes_gauge",
+    WorkingSet = "memory/working_set_bytes_gauge", "memory/working_set",
     /// A counter in spite of its name.
-    PageFaults = "memory/page_faults_gauge",
+    PageFaults = "memory/page_faults_gauge", "memory/page_faults",
     /// Bytes received.
-    NetworkRx = "network/rx_bytes_cumulative",
+    NetworkRx = "network/rx_bytes_cumulative", "network/rx",
     /// Bytes sent.
-    NetworkTx = "network/tx_bytes_cumulative",
+    NetworkTx = "network/tx_bytes_cumulative", "network/tx",
     /// Errors on the way in.
-    NetworkRxErrors = "network/rx_errors_cumulative",
+    NetworkRxErrors = "network/rx_errors_cumulative", "network/rx_errors",
     /// Errors on the way out.
-    NetworkTxErrors = "network/tx_errors_cumulative",
+    NetworkTxErrors = "network/tx_errors_cumulative", "network/tx_errors",
     /// Bytes used; the tag `resource_id` says of which file system.
-    FilesystemUsage = "filesystem/usage",
+    FilesystemUsage = "filesystem/usage", "filesystem/usage",
     /// Count.
-    MajorPageFaults = "memory/major_page_faults_cumulative",
+    MajorPageFaults = "memory/major_page_faults_cumulative", "memory/major_page_faults",
     /// Bytes; absent where there is no limit.
-    MemoryLimit = "memory/limit_bytes_gauge",
+    MemoryLimit = "memory/limit_bytes_gauge", "memory/limit",
     /// Bytes.
-    MemoryRequest = "memory/request_bytes_gauge",
+    MemoryRequest = "memory/request_bytes_gauge", "memory/request",
     /// Bytes of anonymous memory.
-    MemoryRss = "memory/rss_bytes_gauge",
+    MemoryRss = "memory/rss_bytes_gauge", "memory/rss",
     /// Bytes of page cache.
-    MemoryCache = "memory/cache_bytes_gauge",
+    MemoryCache = "memory/cache_bytes_gauge", "memory/cache",
     /// Bytes.
-    MemorySwap = "memory/swap_bytes_gauge",
+    MemorySwap = "memory/swap_bytes_gauge", "memory/swap",
     /// Count of kills for want of memory.
-    OomEvents = "memory/oom_events_cumulative",
+    OomEvents = "memory/oom_events_cumulative", "memory/oom_events",
     /// Thousandths of a processor; absent where there is no limit.
-    CpuLimit = "cpu/limit_gauge",
+    CpuLimit = "cpu/limit_gauge", "cpu/limit",
     /// Thousandths of a processor.
-    CpuRequest = "cpu/request_gauge",
+    CpuRequest = "cpu/request_gauge", "cpu/request",
     /// Thousandths of a runnable thread, as cAdvisor and Heapster count it.
-    CpuLoad = "cpu/load_gauge",
+    CpuLoad = "cpu/load_gauge", "cpu/load",
     /// ns for which the container was held back.
-    CpuThrottled = "cpu/throttled_ns_cumulative",
+    CpuThrottled = "cpu/throttled_ns_cumulative", "cpu/throttled",
     /// Periods in which it was held back.
-    CpuThrottledPeriods = "cpu/throttled_periods_cumulative",
+    CpuThrottledPeriods = "cpu/throttled_periods_cumulative", "cpu/throttled_periods",
     /// Periods in which it could run.
-    CpuPeriods = "cpu/periods_cumulative",
+    CpuPeriods = "cpu/periods_cumulative", "cpu/periods",
     /// Bytes.
-    FilesystemLimit = "filesystem/limit_bytes_gauge",
+    FilesystemLimit = "filesystem/limit_bytes_gauge", "filesystem/limit",
     /// Bytes.
-    FilesystemAvailable = "filesystem/available_bytes_gauge",
+    FilesystemAvailable = "filesystem/available_bytes_gauge", "filesystem/available",
     /// Count.
-    FilesystemInodes = "filesystem/inodes_gauge",
+    FilesystemInodes = "filesystem/inodes_gauge", "filesystem/inodes",
     /// Count.
-    FilesystemInodesFree = "filesystem/inodes_free_gauge",
+    FilesystemInodesFree = "filesystem/inodes_free_gauge", "filesystem/inodes_free",
     /// Bytes; the tag `resource_id` says of which device.
-    DiskRead = "disk/io_read_bytes_cumulative",
+    DiskRead = "disk/io_read_bytes_cumulative", "disk/io_read_bytes",
     /// Bytes; the tag `resource_id` says of which device.
-    DiskWrite = "disk/io_write_bytes_cumulative",
+    DiskWrite = "disk/io_write_bytes_cumulative", "disk/io_write_bytes",
     /// ns in which some task waited for a processor.
-    PressureCpuSome = "pressure/cpu_some_ns_cumulative",
+    PressureCpuSome = "pressure/cpu_some_ns_cumulative", "pressure/cpu_some",
     /// ns in which all tasks waited for a processor.
-    PressureCpuFull = "pressure/cpu_full_ns_cumulative",
+    PressureCpuFull = "pressure/cpu_full_ns_cumulative", "pressure/cpu_full",
     /// ns in which some task waited for memory.
-    PressureMemorySome = "pressure/memory_some_ns_cumulative",
+    PressureMemorySome = "pressure/memory_some_ns_cumulative", "pressure/memory_some",
     /// ns in which all tasks waited for memory.
-    PressureMemoryFull = "pressure/memory_full_ns_cumulative",
+    PressureMemoryFull = "pressure/memory_full_ns_cumulative", "pressure/memory_full",
     /// ns in which some task waited for a device.
-    PressureIoSome = "pressure/io_some_ns_cumulative",
+    PressureIoSome = "pressure/io_some_ns_cumulative", "pressure/io_some",
     /// ns in which all tasks waited for a device.
-    PressureIoFull = "pressure/io_full_ns_cumulative",
+    PressureIoFull = "pressure/io_full_ns_cumulative", "pressure/io_full",
     /// Count of processes.
-    ProcessCount = "process/count_gauge",
+    ProcessCount = "process/count_gauge", "process/count",
     /// 1 where the target answered, else 0; the tag `target` says which.
-    ScrapeUp = "scrape/up_gauge",
+    ScrapeUp = "scrape/up_gauge", "scrape/up",
     /// How long the target took.
-    ScrapeDuration = "scrape/duration_ns_gauge",
+    ScrapeDuration = "scrape/duration_ns_gauge", "scrape/duration",
     /// Points that came of it.
-    ScrapeSamples = "scrape/samples_gauge",
+    ScrapeSamples = "scrape/samples_gauge", "scrape/samples",
     /// Samples that do not parse.
-    ScrapeRejected = "scrape/rejected_gauge",
+    ScrapeRejected = "scrape/rejected_gauge", "scrape/rejected",
+    /// Count of restarts of a container.
+    RestartCount = "restart_count_cumulative", "restart_count",
+    /// Bytes of the node's disk that a pod or container takes: writable layers, logs, emptyDirs.
+    EphemeralUsage = "ephemeral_storage/usage_bytes_gauge", "ephemeral_storage/usage",
+    /// Bytes.
+    EphemeralRequest = "ephemeral_storage/request_bytes_gauge", "ephemeral_storage/request",
+    /// Bytes; absent where there is no limit.
+    EphemeralLimit = "ephemeral_storage/limit_bytes_gauge", "ephemeral_storage/limit",
+    /// Computed: thousandths of a processor.
+    CpuUsageRate = "cpu/usage_rate", "cpu/usage_rate",
+    /// Computed: faults a second.
+    PageFaultsRate = "memory/page_faults_rate", "memory/page_faults_rate",
+    /// Computed: faults a second.
+    MajorPageFaultsRate = "memory/major_page_faults_rate", "memory/major_page_faults_rate",
+    /// Computed: bytes a second.
+    NetworkRxRate = "network/rx_rate", "network/rx_rate",
+    /// Computed: bytes a second.
+    NetworkTxRate = "network/tx_rate", "network/tx_rate",
+    /// Computed: errors a second.
+    NetworkRxErrorsRate = "network/rx_errors_rate", "network/rx_errors_rate",
+    /// Computed: errors a second.
+    NetworkTxErrorsRate = "network/tx_errors_rate", "network/tx_errors_rate",
+    /// Computed: bytes a second, of one device.
+    DiskReadRate = "disk/io_read_bytes_rate", "disk/io_read_bytes_rate",
+    /// Computed: bytes a second, of one device.
+    DiskWriteRate = "disk/io_write_bytes_rate", "disk/io_write_bytes_rate",
+    /// Computed: thousandths of a processor that the node has.
+    CpuCapacity = "cpu/node_capacity", "cpu/node_capacity",
+    /// Computed: thousandths of a processor that pods may have.
+    CpuAllocatable = "cpu/node_allocatable", "cpu/node_allocatable",
+    /// Computed: the part of what is allocatable that is used.
+    CpuUtilization = "cpu/node_utilization", "cpu/node_utilization",
+    /// Computed: the part of what is allocatable that is requested.
+    CpuReservation = "cpu/node_reservation", "cpu/node_reservation",
+    /// Computed: bytes that the node has.
+    MemoryCapacity = "memory/node_capacity", "memory/node_capacity",
+    /// Computed: bytes that pods may have.
+    MemoryAllocatable = "memory/node_allocatable", "memory/node_allocatable",
+    /// Computed: the part of what is allocatable that is in the working set.
+    MemoryUtilization = "memory/node_utilization", "memory/node_utilization",
+    /// Computed: the part of what is allocatable that is requested.
+    MemoryReservation = "memory/node_reservation", "memory/node_reservation",
+    /// Computed: bytes that the node has.
+    EphemeralCapacity = "ephemeral_storage/node_capacity", "ephemeral_storage/node_capacity",
+    /// Computed: bytes that pods may have.
+    EphemeralAllocatable = "ephemeral_storage/node_allocatable", "ephemeral_storage/node_allocatable",
+    /// Computed: the part of what is allocatable that is used.
+    EphemeralUtilization = "ephemeral_storage/node_utilization", "ephemeral_storage/node_utilization",
+    /// Computed: the part of what is allocatable that is requested.
+    EphemeralReservation = "ephemeral_storage/node_reservation", "ephemeral_storage/node_reservation",
 }
 
 /// Which machine, of which cluster.

@@ -7,6 +7,7 @@
 mod client;
 mod error;
 mod pull;
+mod supervisor;
 mod target;
 mod task;
 
@@ -14,18 +15,21 @@ mod task;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use plimsoll_engine::Clock;
 use plimsoll_engine::model::Batch;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
-
-pub use self::error::Error;
-pub use self::target::Target;
+use plimsoll_engine::{Clock, Timestamp};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
 
 use self::pull::Puller;
+use self::supervisor::Supervisor;
+use crate::discover::Discovery;
+use crate::profile::{ClusterSums, NamespaceSums, Naming, Profile};
+
+pub use self::error::Error;
+pub use self::target::{NodeState, Readiness, Target};
 
 /// How to scrape; the same for all targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +49,12 @@ pub struct Options {
     pub label_tags: Vec<String>,
     /// How many bytes a target may answer, unpacked.
     pub scrape_body_bytes_max: usize,
+    /// How many points may come of one scrape; none is kept of a target that has more.
+    pub scrape_series_max: usize,
+    /// How many targets are asked at a time.
+    pub concurrent_max: usize,
+    /// How rows are named.
+    pub naming: Naming,
 }
 
 impl Default for Options {
@@ -57,6 +67,9 @@ impl Default for Options {
             hostname: "localhost".to_owned(),
             label_tags: Vec::new(),
             scrape_body_bytes_max: 64 << 20,
+            scrape_series_max: 500_000,
+            concurrent_max: 512,
+            naming: Naming::default(),
         }
     }
 }
@@ -72,6 +85,8 @@ pub struct Scraped {
     pub errors: Vec<Error>,
     /// What is wrong and does no harm, in words for the operator.
     pub warnings: Vec<String>,
+    /// How many values of the payloads went into the points.
+    pub kept: usize,
     /// Values of the payloads that were not kept, by reason.
     pub dropped: BTreeMap<&'static str, usize>,
 }
@@ -84,55 +99,120 @@ impl Scraped {
     }
 }
 
+/// What all targets share.
+#[derive(Debug)]
+struct Shared {
+    options: Arc<Options>,
+    naming: Arc<Naming>,
+    clock: Arc<dyn Clock>,
+    flights: Semaphore,
+    sums: Mutex<ClusterSums>,
+}
+
+impl Shared {
+    fn new(options: Options, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            naming: Arc::new(options.naming.clone()),
+            flights: Semaphore::new(options.concurrent_max.clamp(1, Semaphore::MAX_PERMITS)),
+            sums: Mutex::default(),
+            options: Arc::new(options),
+            clock,
+        }
+    }
+
+    fn put_sums(&self, target: &str, now: Timestamp, namespaces: NamespaceSums) {
+        // A panic while it was held cannot have left it half changed.
+        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        sums.put(target, now, namespaces);
+    }
+
+    fn sum_rows(&self, age_max: Duration) -> Batch {
+        if self.naming.profile == Profile::Classic {
+            return Batch::default();
+        }
+        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        if sums.is_empty() {
+            return Batch::default();
+        }
+        let age_ns_max = i64::try_from(age_max.as_nanos()).unwrap_or(i64::MAX);
+        let now = self.clock.now();
+        sums.rows(
+            now,
+            age_ns_max,
+            self.naming.profile,
+            &self.options.cluster_name,
+        )
+    }
+}
+
+/// What is scraped: what is known from the start, and what looks for more.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// Targets of the configuration.
+    pub targets: Vec<Target>,
+    /// What finds others.
+    pub discoveries: Vec<Discovery>,
+}
+
+impl From<Vec<Target>> for Sources {
+    fn from(targets: Vec<Target>) -> Self {
+        Self {
+            targets,
+            discoveries: Vec::new(),
+        }
+    }
+}
+
 /// The running tasks.
 #[derive(Debug)]
 pub struct Scrapers {
-    tasks: JoinSet<()>,
+    supervisor: JoinHandle<()>,
+    discoveries: JoinSet<()>,
 }
 
 impl Scrapers {
     /// Waits until every task has ended, which they do when they are told to shut down or when
     /// nobody receives any more.
     pub async fn join(mut self) {
-        while let Some(ended) = self.tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a scrape task died");
-            }
+        if let Err(error) = self.supervisor.await {
+            tracing::error!(%error, "the task that keeps the targets died");
         }
+        self.discoveries.shutdown().await;
     }
 }
 
 /// Starts a task for each target; they stop when `shutdown` turns true or its sender is gone.
 ///
-/// Their starts are spread evenly over the interval, the first at once.
+/// The starts of those that are known are spread evenly over the interval, the first at once;
+/// each of those that are found has its own place in it.
 ///
 /// # Errors
 /// The first target that makes no sense, before any task is started.
 pub fn spawn(
-    targets: Vec<Target>,
+    sources: impl Into<Sources>,
     options: Options,
     clock: Arc<dyn Clock>,
     sink: mpsc::Sender<Scraped>,
     shutdown: watch::Receiver<bool>,
 ) -> Result<Scrapers, Error> {
-    let options = Arc::new(options);
-    let count = u32::try_from(targets.len()).unwrap_or(u32::MAX).max(1);
-    let pullers: Vec<Puller> = targets
-        .into_iter()
-        .map(|target| Puller::new(target, Arc::clone(&options), Arc::clone(&clock)))
+    let sources = sources.into();
+    let shared = Arc::new(Shared::new(options, clock));
+    let pullers: Vec<Puller> = sources
+        .targets
+        .iter()
+        .map(|target| Puller::new(target, Arc::clone(&shared)))
         .collect::<Result<_, _>>()?;
-    let mut tasks = JoinSet::new();
-    for (index, puller) in (0..count).zip(pullers) {
-        let phase = options.interval / count * index;
-        tasks.spawn(task::run(
-            puller,
-            phase,
-            Arc::clone(&options),
-            sink.clone(),
-            shutdown.clone(),
-        ));
+    let (finder, found) = mpsc::channel(1);
+    let mut discoveries = JoinSet::new();
+    for (number, discovery) in sources.discoveries.into_iter().enumerate() {
+        discoveries.spawn(discovery.run(number, finder.clone()));
     }
-    Ok(Scrapers { tasks })
+    let mut supervisor = Supervisor::new(shared, sink, shutdown, found);
+    supervisor.start_fixed(pullers);
+    Ok(Scrapers {
+        supervisor: tokio::spawn(supervisor.run()),
+        discoveries,
+    })
 }
 
 /// Scrapes one target once.
@@ -144,6 +224,6 @@ pub async fn once(
     options: Options,
     clock: Arc<dyn Clock>,
 ) -> Result<Scraped, Error> {
-    let mut puller = Puller::new(target, Arc::new(options), clock)?;
+    let mut puller = Puller::new(&target, Arc::new(Shared::new(options, clock)))?;
     Ok(puller.pull().await)
 }

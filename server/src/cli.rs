@@ -28,6 +28,8 @@ enum Command {
     /// Merges every partition of a data directory that no server uses into one segment.
     #[command(after_help = EXIT_CODES)]
     Compact(DataArgs),
+    /// Reads a target once and shows what it gives, what is kept, and what is dropped and why.
+    Scrape(commands::scrape::ScrapeArgs),
     /// Asks a server whether it is well; the exit code answers (0: it is).
     Ping(commands::ping::PingArgs),
     /// Runs a query on a server and prints the answer.
@@ -93,6 +95,9 @@ struct ServeArgs {
     /// Find nodes by the Kubernetes API
     #[arg(long)]
     kubernetes: bool,
+    /// Source as Heapster wrote it, as kubernetes:https://HOST; may be given several times
+    #[arg(long, value_name = "URI")]
+    source: Vec<String>,
     /// How often sources are read [default: 10s]
     #[arg(long, value_name = "DURATION")]
     interval: Option<Parsed<Duration>>,
@@ -126,7 +131,10 @@ impl ServeArgs {
         let warnings = environment.unknown.into_iter();
         let warnings = warnings.map(|name| format!("{name} is no setting and is ignored"));
         match config {
-            Ok(config) if errors.is_empty() => Ok((config, warnings.collect())),
+            Ok(config) if errors.is_empty() => {
+                let warnings = warnings.chain(config.sources.warnings.clone()).collect();
+                Ok((config, warnings))
+            }
             _ => Err(wrong(errors)),
         }
     }
@@ -153,6 +161,7 @@ impl ServeArgs {
             kubelet_ca_file: self.kubelet_ca_file,
             kubelet_insecure_skip_verify: self.kubelet_insecure_skip_verify.then_some(true),
             kubernetes: self.kubernetes.then_some(true),
+            source: (!self.source.is_empty()).then_some(self.source),
             interval: self.interval,
             profile: self.profile,
             cgroup: self.no_cgroup.then_some(false),
@@ -174,6 +183,7 @@ pub fn run() -> ExitCode {
         Command::Compact(args) => args
             .config()
             .and_then(|(config, warnings)| commands::compact::run(&config, &warnings)),
+        Command::Scrape(args) => commands::scrape::run(args),
         Command::Ping(args) => commands::ping::run(&args),
         Command::Query(args) => commands::query::run(&args),
     };

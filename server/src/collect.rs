@@ -6,7 +6,8 @@ mod report;
 use std::sync::Arc;
 
 use plimsoll_ingest::cgroup;
-use plimsoll_ingest::scrape::{self, Scraped, Scrapers, Target};
+use plimsoll_ingest::discover::{Api, Discovery, DnsName, FileList, Nodes};
+use plimsoll_ingest::scrape::{self, Scraped, Scrapers, Sources, Target};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -23,6 +24,9 @@ const WRITES_MAX: usize = 8;
 const DEADLINE_MIN: std::time::Duration = std::time::Duration::from_secs(1);
 const DEADLINE_MAX: std::time::Duration = std::time::Duration::from_secs(15);
 
+/// Where a pod finds the token of its account.
+const ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
 /// What is collected, in a line.
 pub(crate) fn describe(sources: &SourcesConfig) -> String {
     let mut parts = Vec::new();
@@ -32,11 +36,18 @@ pub(crate) fn describe(sources: &SourcesConfig) -> String {
     for (what, urls) in [
         ("cAdvisor", &sources.cadvisor),
         ("Kubelet", &sources.kubelet),
+        ("metrics of", &sources.prometheus),
     ] {
         if !urls.is_empty() {
             let urls: Vec<String> = urls.iter().map(ToString::to_string).collect();
             parts.push(format!("{what} {}", urls.join(", ")));
         }
+    }
+    if sources.kubernetes.is_some() {
+        parts.push("the nodes of a Kubernetes cluster".to_owned());
+    }
+    if let Some(path) = &sources.targets_file {
+        parts.push(format!("the targets of {}", path.display()));
     }
     if parts.is_empty() {
         return "nothing by itself; it takes what is pushed to /write".to_owned();
@@ -48,14 +59,24 @@ pub(crate) fn describe(sources: &SourcesConfig) -> String {
     )
 }
 
+/// Makes a target of an address.
+type AsTarget<'a> = &'a dyn Fn(String) -> Target;
+
 /// Looks whether the sources can be what they are said to be, without reaching them.
 ///
 /// # Errors
 /// A line for each that cannot.
 pub(crate) fn check(sources: &SourcesConfig) -> Result<(), Failure> {
-    let wrong = targets(sources)
-        .into_iter()
-        .filter_map(|target| target.check().err());
+    let Sources {
+        targets,
+        discoveries,
+    } = all(sources);
+    let templates = discoveries.iter().filter_map(|discovery| match discovery {
+        Discovery::Dns(name) => Some(&name.template),
+        Discovery::Nodes(_) | Discovery::File(_) => None,
+    });
+    let targets = targets.iter().chain(templates);
+    let wrong = targets.filter_map(|target| target.check().err());
     let lines: Vec<String> = wrong.map(|error| error.to_string()).collect();
     if lines.is_empty() {
         return Ok(());
@@ -64,29 +85,58 @@ pub(crate) fn check(sources: &SourcesConfig) -> Result<(), Failure> {
     Err(Failure { code, lines })
 }
 
-fn targets(sources: &SourcesConfig) -> Vec<Target> {
-    let mut targets = Vec::new();
+fn all(sources: &SourcesConfig) -> Sources {
+    let mut all = Sources::default();
     if sources.cgroup {
         let mut paths = cgroup::Paths::default();
         if let Some(root) = &sources.cgroup_root {
             paths.cgroup.clone_from(root);
         }
-        targets.push(Target::Cgroups { paths });
+        all.targets.push(Target::Cgroups { paths });
     }
-    let url = |url: &SourceUrl| url.0.as_str().to_owned();
-    targets.extend(
-        sources
-            .cadvisor
-            .iter()
-            .map(|cadvisor| Target::Cadvisor { url: url(cadvisor) }),
-    );
-    targets.extend(sources.kubelet.iter().map(|kubelet| Target::Kubelet {
-        url: url(kubelet),
-        token_file: sources.kubelet_token_file.clone(),
-        ca_file: sources.kubelet_ca_file.clone(),
-        insecure_skip_verify: sources.kubelet_insecure_skip_verify,
-    }));
-    targets
+    let access = &sources.kubelet_access;
+    let rules = &sources.prometheus_rules;
+    let cadvisor = |url: String| Target::Cadvisor { url };
+    let kubelet = |url: String| access.target(url, None);
+    let prometheus = |url: String| Target::Prometheus {
+        url,
+        rules: rules.clone(),
+    };
+    let kinds: [(&[SourceUrl], AsTarget<'_>); 3] = [
+        (&sources.cadvisor, &cadvisor),
+        (&sources.kubelet, &kubelet),
+        (&sources.prometheus, &prometheus),
+    ];
+    for (urls, target) in kinds {
+        for url in urls {
+            let (url, is_name) = url.parts();
+            let template = target(url.to_owned());
+            match is_name {
+                true => all.discoveries.push(Discovery::Dns(DnsName { template })),
+                false => all.targets.push(template),
+            }
+        }
+    }
+    if let Some(path) = &sources.targets_file {
+        all.discoveries.push(Discovery::File(FileList {
+            path: path.clone(),
+            access: access.clone(),
+            rules: rules.clone(),
+        }));
+    }
+    if let Some(kubernetes) = &sources.kubernetes {
+        let mut access = access.clone();
+        let is_pod = std::path::Path::new(ACCOUNT_TOKEN).exists();
+        if access.token_file.is_none() && kubernetes.api == Api::Inferred && is_pod {
+            access.token_file = Some(ACCOUNT_TOKEN.into());
+        }
+        all.discoveries.push(Discovery::Nodes(Nodes {
+            scheme: kubernetes.scheme.clone(),
+            port: kubernetes.port,
+            ..Nodes::new(kubernetes.api.clone(), access)
+        }));
+    }
+    all
 }
 
 /// Running sources.
@@ -105,13 +155,17 @@ impl Collecting {
             deadline: sources.interval.clamp(DEADLINE_MIN, DEADLINE_MAX),
             cluster_name: sources.cluster_name.clone(),
             hostname: sources.hostname.clone(),
-            label_tags: sources.label_tags.clone(),
+            label_tags: sources.naming.labels.tags.clone(),
+            scrape_body_bytes_max: sources.scrape_bytes_max,
+            scrape_series_max: sources.scrape_series_max,
+            concurrent_max: sources.scrapes_max,
+            naming: sources.naming.clone(),
             ..scrape::Options::default()
         };
         let (sink, scraped) = mpsc::channel(WAITING_MAX);
         let (shutdown, stopping) = watch::channel(false);
         let clock = Arc::clone(&app.clock);
-        let scrapers = scrape::spawn(targets(sources), options, clock, sink, stopping)
+        let scrapers = scrape::spawn(all(sources), options, clock, sink, stopping)
             .map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
         // It ends when the last target has let go of the channel.
         let writer = tokio::spawn(write_all(Arc::clone(app), scraped));

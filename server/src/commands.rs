@@ -5,6 +5,7 @@ mod client;
 pub mod compact;
 pub mod ping;
 pub mod query;
+pub mod scrape;
 pub mod serve;
 
 use std::io::Write;

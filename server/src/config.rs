@@ -10,17 +10,19 @@ mod environment;
 mod file;
 mod layer;
 mod probe;
+mod sources;
 mod value;
 
 pub use checked::{
-    Config, HttpConfig, LogConfig, LogFormat, QueryConfig, SourcesConfig, TlsFiles, UdpConfig,
-    check,
+    Config, HttpConfig, LogConfig, LogFormat, QueryConfig, TlsFiles, UdpConfig, check,
 };
 pub use environment::{Environment, read_environment};
 pub use file::read_file;
 pub use layer::{Io, Kind, Layer, Listen, Permissions, UdpPrecision};
+pub use plimsoll_ingest::profile::Profile;
 pub(crate) use probe::listen_failure;
 pub use probe::{probe_data, probe_files, probe_listen};
+pub use sources::{KubernetesConfig, SourcesConfig};
 pub use value::{
-    Bytes, DurabilitySetting, Duration, LogLevel, Parsed, Profile, RetentionSetting, SourceUrl,
+    Bytes, DurabilitySetting, Duration, LogLevel, Parsed, Port, RetentionSetting, SourceUrl,
 };

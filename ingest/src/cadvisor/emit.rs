@@ -144,7 +144,10 @@ fn write_spec(row: &Row<'_>, tag_set: u32, time: Timestamp, writer: &mut Writer)
     {
         writer.value(Series::MemoryLimit, tag_set, time, limit);
     }
-    if let (Some(quota), Some(period)) = (spec.cpu_quota_us, spec.cpu_period_us)
+    if let Some(millicores) = spec.cores.and_then(|cores| rounded(cores * 1_000.0)) {
+        // What a machine has, whatever its own cgroup may use of it.
+        writer.value(Series::CpuLimit, tag_set, time, millicores);
+    } else if let (Some(quota), Some(period)) = (spec.cpu_quota_us, spec.cpu_period_us)
         && quota > 0.0
         && period > 0.0
         && let Some(millicores) = rounded(quota / period * 1_000.0)

@@ -16,11 +16,11 @@ pub struct Images(HashMap<(String, String, String), String>);
 
 impl Images {
     /// Forgets all; a payload that was read whole says them again.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 
-    pub(super) fn insert(&mut self, namespace: &str, pod: &str, container: &str, image: &str) {
+    pub(crate) fn insert(&mut self, namespace: &str, pod: &str, container: &str, image: &str) {
         let key = (namespace.to_owned(), pod.to_owned(), container.to_owned());
         self.0.insert(key, image.to_owned());
     }

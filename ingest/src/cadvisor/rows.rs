@@ -51,6 +51,8 @@ pub(super) struct Spec {
     pub(super) cpu_quota_us: Option<f64>,
     pub(super) cpu_period_us: Option<f64>,
     pub(super) memory_limit_bytes: Option<f64>,
+    /// Of a machine: its processors.
+    pub(super) cores: Option<f64>,
 }
 
 /// What a metric is good for.
@@ -69,6 +71,7 @@ enum Use {
     Period,
     MemoryLimit,
     MachineMemory,
+    MachineCores,
     /// Nothing.
     None,
 }
@@ -79,6 +82,7 @@ fn use_of(metric: &str, source: Source) -> Use {
     let Some(name) = metric.strip_prefix("container_") else {
         return match metric {
             "machine_memory_bytes" => Use::MachineMemory,
+            "machine_cpu_cores" => Use::MachineCores,
             _ => Use::None,
         };
     };
@@ -177,20 +181,21 @@ impl<'a> Gathering<'a> {
             self.not_numbers += 1;
             return;
         }
+        let of_machine = matches!(metric, Use::MachineMemory | Use::MachineCores);
         let id = match find(sample, "id") {
             Some(id) => id.clone(),
-            None if metric == Use::MachineMemory => Cow::Borrowed("/"),
+            None if of_machine => Cow::Borrowed("/"),
             None => {
                 self.without_id += 1;
                 return;
             }
         };
-        let index = self.row(id, sample, metric == Use::MachineMemory);
+        let index = self.row(id, sample, of_machine);
         self.next = index + 1;
         let row = &mut self.rows[index];
         row.samples += 1;
         // A machine's own metrics have no time, and come before the rest.
-        if metric != Use::MachineMemory {
+        if !of_machine {
             row.time_ms = row.time_ms.or(sample.timestamp_ms);
         }
         match metric {
@@ -221,6 +226,7 @@ impl<'a> Gathering<'a> {
             Use::MemoryLimit | Use::MachineMemory => {
                 row.spec.memory_limit_bytes = Some(sample.value);
             }
+            Use::MachineCores => row.spec.cores = Some(sample.value),
             Use::None => {}
         }
     }

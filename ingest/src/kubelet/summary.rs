@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use plimsoll_engine::Timestamp;
 use serde::Deserialize;
 
-use super::{Options, PodList, null_is_none};
+use super::{Options, Pages, PodList, null_is_none};
 use crate::cadvisor::Images;
 use crate::names::{Mapped, Pod, Series, Subject, Writer, stored};
 
@@ -32,6 +32,16 @@ pub struct Node<'a> {
     pub node_name: Cow<'a, str>,
     #[serde(borrow, default, deserialize_with = "null_is_none")]
     system_containers: Vec<Container<'a>>,
+    #[serde(borrow)]
+    start_time: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    cpu: Option<Cpu<'a>>,
+    #[serde(borrow)]
+    memory: Option<Memory<'a>>,
+    #[serde(borrow)]
+    io: Option<Io<'a>>,
+    #[serde(borrow)]
+    swap: Option<Swap<'a>>,
     #[serde(borrow)]
     network: Option<Network<'a>>,
     #[serde(borrow)]
@@ -60,6 +70,45 @@ struct Container<'a> {
     swap: Option<Swap<'a>>,
 }
 
+/// What a node has as a container has it.
+struct Stats<'s> {
+    start_time: Option<&'s str>,
+    cpu: Option<&'s Cpu<'s>>,
+    memory: Option<&'s Memory<'s>>,
+    io: Option<&'s Io<'s>>,
+    swap: Option<&'s Swap<'s>>,
+}
+
+impl Node<'_> {
+    /// When the node's own processor time was read, or empty.
+    #[must_use]
+    pub fn time(&self) -> &str {
+        self.cpu.as_ref().map_or("", |cpu| &cpu.time)
+    }
+
+    fn stats(&self) -> Stats<'_> {
+        Stats {
+            start_time: self.start_time.as_deref(),
+            cpu: self.cpu.as_ref(),
+            memory: self.memory.as_ref(),
+            io: self.io.as_ref(),
+            swap: self.swap.as_ref(),
+        }
+    }
+}
+
+impl Container<'_> {
+    fn stats(&self) -> Stats<'_> {
+        Stats {
+            start_time: self.start_time.as_deref(),
+            cpu: self.cpu.as_ref(),
+            memory: self.memory.as_ref(),
+            io: self.io.as_ref(),
+            swap: self.swap.as_ref(),
+        }
+    }
+}
+
 /// A pod's part.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -76,6 +125,8 @@ pub struct PodStats<'a> {
     network: Option<Network<'a>>,
     #[serde(borrow, default, rename = "volume", deserialize_with = "null_is_none")]
     volumes: Vec<FileSystem<'a>>,
+    #[serde(borrow, rename = "ephemeral-storage")]
+    ephemeral_storage: Option<FileSystem<'a>>,
     #[serde(rename = "process_stats")]
     process_stats: Option<Processes>,
 }
@@ -110,6 +161,7 @@ struct Cpu<'a> {
 struct Memory<'a> {
     #[serde(borrow, default)]
     time: Cow<'a, str>,
+    available_bytes: Option<u64>,
     usage_bytes: Option<u64>,
     working_set_bytes: Option<u64>,
     rss_bytes: Option<u64>,
@@ -193,7 +245,7 @@ impl<'a> Summary<'a> {
 /// Adds what is taken from a summary to `mapped`.
 pub(super) fn map(
     summary: &Summary<'_>,
-    pods: Option<&PodList<'_>>,
+    pods: Option<&PodList>,
     options: Options<'_>,
     images: &Images,
     mapped: &mut Mapped,
@@ -209,8 +261,18 @@ pub(super) fn map(
     if let Some(fs) = &node.fs {
         points.file_system(fs, "/", Subject::Node);
     }
+    if options.pages == Pages::Summary {
+        points.stats(&node.stats(), Subject::Node);
+        points.machine_memory(node.memory.as_ref());
+    }
     for container in &node.system_containers {
-        points.system_container(container);
+        let subject = Subject::SysContainer {
+            name: &container.name,
+            id: "",
+            image: "",
+        };
+        // `/metrics/cadvisor` has no names for them, so everything comes from here.
+        points.stats(&container.stats(), subject);
     }
     let mut host_network = 0;
     for pod_stats in &summary.pods {
@@ -301,23 +363,26 @@ impl Points<'_> {
         self.values(tag_set, &fs.time, &values);
     }
 
-    /// The Kubelet, the runtime, and the pods as a whole: `/metrics/cadvisor` has no names for
-    /// them, so everything comes from here.
-    fn system_container(&mut self, container: &Container<'_>) {
-        let subject = Subject::SysContainer {
-            name: &container.name,
-            id: "",
-            image: "",
-        };
+    /// What the machine has: the Kubelet says what of it is not in the working set.
+    fn machine_memory(&mut self, memory: Option<&Memory<'_>>) {
+        let Some(memory) = memory else { return };
+        let tag_set = self.tag_set(Subject::Node, "");
+        let whole = memory.available_bytes.zip(memory.working_set_bytes);
+        let whole = whole.map(|(free, used)| free.saturating_add(used));
+        self.values(tag_set, &memory.time, &[(Series::MemoryLimit, whole)]);
+    }
+
+    /// Processor, memory and stalls.
+    fn stats(&mut self, container: &Stats<'_>, subject: Subject<'_>) {
         let tag_set = self.tag_set(subject, "");
-        if let Some(cpu) = &container.cpu {
+        if let Some(cpu) = container.cpu {
             let usage = (Series::CpuUsage, cpu.usage_core_nano_seconds);
             self.values(tag_set, &cpu.time, &[usage]);
-            self.uptime(tag_set, &cpu.time, container.start_time.as_deref());
+            self.uptime(tag_set, &cpu.time, container.start_time);
             let stalls = [Series::PressureCpuSome, Series::PressureCpuFull];
             self.pressure(tag_set, &cpu.time, cpu.psi.as_ref(), stalls);
         }
-        if let Some(memory) = &container.memory {
+        if let Some(memory) = container.memory {
             let values = [
                 (Series::MemoryUsage, memory.usage_bytes),
                 (Series::WorkingSet, memory.working_set_bytes),
@@ -329,13 +394,27 @@ impl Points<'_> {
             let stalls = [Series::PressureMemorySome, Series::PressureMemoryFull];
             self.pressure(tag_set, &memory.time, memory.psi.as_ref(), stalls);
         }
-        if let Some(io) = &container.io {
+        if let Some(io) = container.io {
             let stalls = [Series::PressureIoSome, Series::PressureIoFull];
             self.pressure(tag_set, &io.time, io.psi.as_ref(), stalls);
         }
-        if let Some(swap) = &container.swap {
+        if let Some(swap) = container.swap {
             let usage = (Series::MemorySwap, swap.swap_usage_bytes);
             self.values(tag_set, &swap.time, &[usage]);
+        }
+    }
+
+    /// A container's writable layer and logs together.
+    fn ephemeral(&mut self, container: &Container<'_>, subject: Subject<'_>) {
+        let parts = [&container.rootfs, &container.logs];
+        let used = parts
+            .iter()
+            .filter_map(|part| part.as_ref()?.used_bytes)
+            .reduce(u64::saturating_add);
+        let time = parts.iter().find_map(|part| Some(&part.as_ref()?.time));
+        if let Some(time) = time {
+            let tag_set = self.tag_set(subject, "");
+            self.values(tag_set, time, &[(Series::EphemeralUsage, used)]);
         }
     }
 
@@ -363,6 +442,11 @@ impl Points<'_> {
             let count = stats.process_stats.as_ref().and_then(|stats| stats.count);
             self.values(tag_set, &cpu.time, &[(Series::ProcessCount, count)]);
         }
+        if let Some(storage) = &stats.ephemeral_storage {
+            let tag_set = self.tag_set(subject, "");
+            let used = (Series::EphemeralUsage, storage.used_bytes);
+            self.values(tag_set, &storage.time, &[used]);
+        }
         for volume in &stats.volumes {
             self.file_system(volume, &format!("Volume:{}", volume.name), subject);
         }
@@ -372,6 +456,10 @@ impl Points<'_> {
                 name: &container.name,
                 image: images.image(pod.namespace, pod.name, &container.name),
             };
+            if self.options.pages == Pages::Summary {
+                self.stats(&container.stats(), subject);
+            }
+            self.ephemeral(container, subject);
             if let Some(rootfs) = &container.rootfs {
                 self.file_system(rootfs, "/", subject);
             }

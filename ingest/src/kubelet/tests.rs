@@ -2,7 +2,7 @@
 
 use plimsoll_engine::{Batch, FieldValue, Timestamp};
 
-use super::{Options, Payloads, PodList, Summary, map};
+use super::{Options, Pages, Payloads, PodList, Summary, map};
 use crate::cadvisor::{self, Images, Source};
 use crate::names::{Mapped, Place, Series};
 use crate::test_data;
@@ -76,6 +76,7 @@ fn map_version(test: &str, version: &str) -> Option<(Mapped, Images)> {
             place: &place,
             label_tags: &[],
             now: NOW,
+            pages: Pages::Full,
         },
         &mut images,
     );
@@ -616,6 +617,7 @@ fn pods_that_share_the_nodes_network_are_known_only_by_the_list_of_pods() {
         place: &place,
         label_tags: &[],
         now: NOW,
+        pages: Pages::Full,
     };
     for (pods, expected) in [(None, &[(6, 1_767_225_600_000)][..]), (Some(&pods), &[])] {
         let payloads = Payloads {
@@ -647,6 +649,7 @@ fn a_summary_without_its_parts_is_no_error() {
             place: &place,
             label_tags: &[],
             now: NOW,
+            pages: Pages::Full,
         };
         let (mapped, _) = map(payloads, options, &mut Images::default());
         assert!(mapped.batch.is_empty(), "{body}");

@@ -24,7 +24,11 @@ pub(super) struct Client {
 pub(super) enum Page {
     /// A cAdvisor's metrics.
     Metrics,
-    /// A Kubelet's `/metrics/cadvisor`.
+    /// A page of a cAdvisor's REST API.
+    Rest,
+    /// A page of any Prometheus endpoint.
+    Generic,
+    /// A Kubelet's `/metrics/cadvisor` or `/metrics/resource`.
     KubeletMetrics,
     /// A Kubelet's `/stats/summary`.
     Summary,
@@ -36,7 +40,8 @@ impl Page {
     /// The rule that lets an account read it.
     fn rule(self) -> &'static str {
         match self {
-            Self::Metrics => "read access to cAdvisor's metrics",
+            Self::Metrics | Self::Rest => "read access to cAdvisor's pages",
+            Self::Generic => "read access to its metrics",
             Self::KubeletMetrics => "resources: [\"nodes/metrics\"], verbs: [\"get\"]",
             Self::Summary => "resources: [\"nodes/stats\"], verbs: [\"get\"]",
             Self::Pods => {

@@ -99,6 +99,18 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// It answered too many points.
+    #[error(
+        "{url}: its answer holds {got} points, and scrape_series_max is {limit}: none was kept"
+    )]
+    TooManySeries {
+        /// The URL, without credentials.
+        url: String,
+        /// How many there are.
+        got: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// It answered something that is not what belongs there.
     #[error("{url}: {why}")]
     Payload {
@@ -114,6 +126,14 @@ pub enum Error {
     NodeUnknown {
         /// The URL, without credentials.
         url: String,
+    },
+    /// Targets cannot be found.
+    #[error("{by}: {why}")]
+    Discovery {
+        /// What looks for them.
+        by: String,
+        /// What is wrong.
+        why: String,
     },
     /// The work on a payload ended in a panic, which is a fault of this program.
     #[error("{target}: a fault of this program: {why}")]

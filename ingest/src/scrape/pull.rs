@@ -1,38 +1,51 @@
-//! One scrape of one target: ask, parse, map.
+//! One scrape of one target: ask, parse, map, name.
+
+mod kubelet;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use plimsoll_engine::{Clock, TagSet, Timestamp};
+use plimsoll_engine::model::Batch;
+use plimsoll_engine::{TagSet, Timestamp};
 use reqwest::Url;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::Instant;
 
+use self::kubelet::Kubelet;
 use super::client::{Client, Page};
-use super::target::shown;
-use super::{Error, Options, Scraped, Target, target};
+use super::target::{CadvisorPage, NodeState, shown};
+use super::{Error, Options, Scraped, Shared, Target, target};
 use crate::cadvisor::{self, Images, Source};
 use crate::cgroup::{Collector, Paths};
-use crate::kubelet::{self, Payloads, PodList, Summary};
+use crate::generic::{self, Rules};
 use crate::names::{Mapped, Place, Series, Writer, stored};
+use crate::profile::Shaper;
 use crate::prometheus;
-
-/// How long a list of pods is good: only what seldom changes is taken from it.
-const PODS_AGE_MAX: Duration = Duration::from_secs(60);
+use crate::rest;
 
 /// Scrapes one target, again and again.
 pub(super) struct Puller {
     shown: String,
     kind: Kind,
-    options: Arc<Options>,
-    clock: Arc<dyn Clock>,
+    shared: Arc<Shared>,
     tags: TagSet,
+    /// Away while it works.
+    shaper: Option<Shaper>,
+    state: NodeState,
 }
 
 enum Kind {
     Cadvisor(Box<Cadvisor>),
     Kubelet(Box<Kubelet>),
     Cgroups(Box<Cgroups>),
+    Generic(Box<Generic>),
+}
+
+struct Generic {
+    client: Client,
+    url: Url,
+    rules: Arc<Rules>,
+    /// Tags of every row.
+    tags: Vec<(String, String)>,
 }
 
 struct Cgroups {
@@ -44,28 +57,14 @@ struct Cgroups {
 struct Cadvisor {
     client: Client,
     url: Url,
+    page: CadvisorPage,
     place: Place,
 }
 
-struct Kubelet {
-    client: Client,
-    metrics: Url,
-    summary: Url,
-    pods: Url,
-    nodename: Option<String>,
-    images: Images,
-    pods_body: Option<Arc<Vec<u8>>>,
-    pods_asked: Option<Instant>,
-    pods_warning: Option<String>,
-}
-
 impl Puller {
-    pub(super) fn new(
-        target: Target,
-        options: Arc<Options>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, Error> {
-        let (shown, kind) = match &target {
+    pub(super) fn new(target: &Target, shared: Arc<Shared>) -> Result<Self, Error> {
+        let options = &shared.options;
+        let (shown, kind) = match target {
             Target::Cgroups { paths } => (
                 "cgroups".to_owned(),
                 Kind::Cgroups(Box::new(Cgroups {
@@ -73,22 +72,51 @@ impl Puller {
                     collector: None,
                 })),
             ),
-            Target::Kubelet { url, .. } => {
+            Target::Kubelet {
+                url,
+                pages,
+                node_name,
+                ..
+            } => {
                 let base = target::kubelet(url)?;
-                let client = Client::new(&target, &base, &options)?;
-                let kubelet = Kubelet::new(client, &base);
+                let client = Client::new(target, &base, options)?;
+                let kubelet = Kubelet::new(client, &base, *pages, node_name.clone());
                 (shown(&base), Kind::Kubelet(Box::new(kubelet)))
             }
+            Target::Prometheus { url, rules } => {
+                let url = target::prometheus(url)?;
+                let client = Client::new(target, &url, options)?;
+                let instance = match (url.host_str().unwrap_or_default(), url.port()) {
+                    (host, Some(port)) => format!("{host}:{port}"),
+                    (host, None) => host.to_owned(),
+                };
+                let tags = [
+                    ("cluster_name", options.cluster_name.clone()),
+                    ("instance", instance),
+                ];
+                let generic = Generic {
+                    client,
+                    url,
+                    rules: Arc::new(rules.clone()),
+                    tags: tags.map(|(key, value)| (key.to_owned(), value)).to_vec(),
+                };
+                (shown(&generic.url), Kind::Generic(Box::new(generic)))
+            }
             Target::Cadvisor { url } => {
-                let url = target::cadvisor(url)?;
+                let (url, page) = target::cadvisor(url)?;
                 let host = url.host_str().unwrap_or_default().to_owned();
                 let place = Place {
                     cluster_name: options.cluster_name.clone(),
                     nodename: host.clone(),
                     hostname: host,
                 };
-                let client = Client::new(&target, &url, &options)?;
-                let cadvisor = Cadvisor { client, url, place };
+                let client = Client::new(target, &url, options)?;
+                let cadvisor = Cadvisor {
+                    client,
+                    url,
+                    page,
+                    place,
+                };
                 (shown(&cadvisor.url), Kind::Cadvisor(Box::new(cadvisor)))
             }
         };
@@ -97,32 +125,49 @@ impl Puller {
             ("target", shown.as_str()),
         ])
         .expect("two keys that differ");
+        let shaper = Shaper::new(Arc::clone(&shared.naming));
         Ok(Self {
             shown,
             kind,
-            options,
-            clock,
             tags,
+            shaper: Some(shaper),
+            state: NodeState::default(),
+            shared,
         })
+    }
+
+    /// What is shown of the target.
+    pub(super) fn name(&self) -> &str {
+        &self.shown
+    }
+
+    /// Takes what is known of the node now.
+    pub(super) fn take_state(&mut self, state: NodeState) {
+        self.state = state;
     }
 
     /// Scrapes once; what goes wrong is in the answer.
     pub(super) async fn pull(&mut self) -> Scraped {
+        let shared = Arc::clone(&self.shared);
+        // How many targets are asked at a time; the semaphore is never closed.
+        let _flight = shared.flights.acquire().await.ok();
         let started = Instant::now();
-        let now = self.clock.now();
+        let now = shared.clock.now();
         let mut scraped = Scraped {
             target: self.shown.clone(),
             ..Scraped::default()
         };
-        let options = &self.options;
-        let rejected = match &mut self.kind {
+        let options = &*shared.options;
+        let mut rejected = match &mut self.kind {
             Kind::Cadvisor(cadvisor) => pull_cadvisor(cadvisor, options, now, &mut scraped).await,
             Kind::Kubelet(kubelet) => kubelet.pull(options, now, &mut scraped).await,
+            Kind::Generic(generic) => pull_generic(generic, now, &mut scraped).await,
             Kind::Cgroups(cgroups) => {
                 pull_cgroups(cgroups, options, now, &mut scraped).await;
                 0
             }
         };
+        rejected += scraped.limit(options);
         let samples = scraped.batch.len();
         let mut writer = Writer::onto(std::mem::take(&mut scraped.batch));
         let tag_set = writer.tag_set(&self.tags);
@@ -137,9 +182,102 @@ impl Puller {
         ] {
             writer.value(series, tag_set, now, stored(value));
         }
-        scraped.batch = writer.finish();
+        self.shape(writer.finish(), now, &mut scraped).await;
         scraped
     }
+
+    /// Names the points, and hands on what the node's pods sum up to.
+    async fn shape(&mut self, batch: Batch, now: Timestamp, scraped: &mut Scraped) {
+        let naming = &self.shared.naming;
+        let mut shaper = self
+            .shaper
+            .take()
+            .unwrap_or_else(|| Shaper::new(Arc::clone(naming)));
+        let new_pods = match &mut self.kind {
+            Kind::Kubelet(kubelet) => kubelet.new_pods(),
+            _ => None,
+        };
+        shaper.take_node(self.state.capacity, self.state.allocatable);
+        let shaping = spawn_blocking(move || {
+            if let Some(pods) = new_pods {
+                shaper.take_pods(&pods);
+            }
+            let shaped = shaper.shape(batch, now);
+            (shaper, shaped)
+        });
+        match shaping.await {
+            Ok((shaper, shaped)) => {
+                self.shaper = Some(shaper);
+                scraped.batch = shaped.batch;
+                if !shaped.namespaces.is_empty() {
+                    self.shared.put_sums(&self.shown, now, shaped.namespaces);
+                }
+            }
+            Err(panic) => scraped.internal(&panic),
+        }
+    }
+}
+
+/// A label of a container may be of any length; a tag set this long is one that nobody wants.
+const TAGS_BYTES_MAX: usize = 16 << 10;
+
+impl Scraped {
+    /// Drops what is beyond the limits, and says how much that is.
+    fn limit(&mut self, options: &Options) -> usize {
+        let got = self.batch.len();
+        if got > options.scrape_series_max {
+            self.batch = Batch::default();
+            self.errors.push(Error::TooManySeries {
+                url: self.target.clone(),
+                got,
+                limit: options.scrape_series_max,
+            });
+            return got;
+        }
+        let tag_sets = self.batch.tag_sets().iter();
+        let too_long: Vec<bool> = tag_sets
+            .map(|tags| tags.as_str().len() > TAGS_BYTES_MAX)
+            .collect();
+        if !too_long.contains(&true) {
+            return 0;
+        }
+        let mut kept = Batch::default();
+        let batch = std::mem::take(&mut self.batch);
+        let names: Vec<u32> = batch.names().iter().map(|name| kept.name(name)).collect();
+        for point in batch.points() {
+            if !too_long[point.tag_set as usize] {
+                let tag_set = kept.tag_set(&batch.tag_sets()[point.tag_set as usize]);
+                let fields = point.fields.iter();
+                let fields = fields.map(|(name, value)| (names[*name as usize], value.clone()));
+                kept.push(
+                    names[point.measurement as usize],
+                    tag_set,
+                    point.time,
+                    fields,
+                );
+            }
+        }
+        let dropped = got - kept.len();
+        *self.dropped.entry("tags too long").or_default() += dropped;
+        self.batch = kept;
+        dropped
+    }
+}
+
+async fn pull_generic(generic: &Generic, now: Timestamp, scraped: &mut Scraped) -> usize {
+    let body = match generic.client.get(&generic.url, Page::Generic).await {
+        Ok(body) => body,
+        Err(error) => {
+            scraped.errors.push(error);
+            return 0;
+        }
+    };
+    let (rules, tags) = (Arc::clone(&generic.rules), generic.tags.clone());
+    let mapping = spawn_blocking(move || {
+        let text = String::from_utf8(body).map_err(|error| error.to_string())?;
+        Ok::<_, String>(generic::map(&text, &rules, &tags, now))
+    });
+    scraped.take_mapping(&generic.url, mapping.await)
 }
 
 async fn pull_cadvisor(
@@ -148,8 +286,18 @@ async fn pull_cadvisor(
     now: Timestamp,
     scraped: &mut Scraped,
 ) -> usize {
-    let Cadvisor { client, url, place } = cadvisor;
-    let body = match client.get(url, Page::Metrics).await {
+    let Cadvisor {
+        client,
+        url,
+        page,
+        place,
+    } = cadvisor;
+    let page = *page;
+    let kind = match page {
+        CadvisorPage::Metrics => Page::Metrics,
+        CadvisorPage::RestV1 | CadvisorPage::RestV2 => Page::Rest,
+    };
+    let body = match client.get(url, kind).await {
         Ok(body) => body,
         Err(error) => {
             scraped.errors.push(error);
@@ -158,29 +306,23 @@ async fn pull_cadvisor(
     };
     let (place, label_tags) = (place.clone(), options.label_tags.clone());
     let mapping = spawn_blocking(move || {
-        let text = String::from_utf8(body).map_err(|error| error.to_string())?;
         let options = cadvisor::Options {
             source: Source::Standalone,
             place: &place,
             label_tags: &label_tags,
             now,
         };
-        Ok::<_, String>(cadvisor::map(&text, options, &mut Images::default()))
+        let wrong = |error: serde_json::Error| error.to_string();
+        match page {
+            CadvisorPage::Metrics => {
+                let text = String::from_utf8(body).map_err(|error| error.to_string())?;
+                Ok::<_, String>(cadvisor::map(&text, options, &mut Images::default()))
+            }
+            CadvisorPage::RestV1 => rest::map_v1(&body, options).map_err(wrong),
+            CadvisorPage::RestV2 => rest::map_v2(&body, options).map_err(wrong),
+        }
     });
-    let (mapped, parsed) = match mapping.await {
-        Ok(Ok(mapping)) => mapping,
-        Ok(Err(why)) => {
-            let url = shown(url);
-            scraped.errors.push(Error::Payload { url, why });
-            return 0;
-        }
-        Err(panic) => {
-            scraped.internal(&panic);
-            return 0;
-        }
-    };
-    scraped.take(url, mapped, &parsed);
-    parsed.rejected
+    scraped.take_mapping(url, mapping.await)
 }
 
 async fn pull_cgroups(
@@ -208,6 +350,29 @@ async fn pull_cgroups(
 }
 
 impl Scraped {
+    /// Takes what became of a page, and answers how much of it did not parse.
+    fn take_mapping(
+        &mut self,
+        url: &Url,
+        mapping: Result<Result<(Mapped, prometheus::Parsed), String>, JoinError>,
+    ) -> usize {
+        match mapping {
+            Ok(Ok((mapped, parsed))) => {
+                self.take(url, mapped, &parsed);
+                parsed.rejected
+            }
+            Ok(Err(why)) => {
+                let url = shown(url);
+                self.errors.push(Error::Payload { url, why });
+                0
+            }
+            Err(panic) => {
+                self.internal(&panic);
+                0
+            }
+        }
+    }
+
     /// Takes what was mapped, and says where a page holds nothing that it should.
     fn take(&mut self, url: &Url, mapped: Mapped, parsed: &prometheus::Parsed) {
         if let Some(error) = &parsed.error {
@@ -228,180 +393,14 @@ impl Scraped {
             });
         }
         self.batch = mapped.batch;
+        self.kept = mapped.kept;
         self.dropped = mapped.dropped;
     }
 
-    fn internal(&mut self, panic: &tokio::task::JoinError) {
+    fn internal(&mut self, panic: &JoinError) {
         self.errors.push(Error::Internal {
             target: self.target.clone(),
             why: panic.to_string(),
         });
-    }
-}
-
-/// What the mapping of a Kubelet's pages answers.
-struct Mapping {
-    mapped: Mapped,
-    parsed: prometheus::Parsed,
-    images: Images,
-    nodename: Option<String>,
-    /// What did not parse, by page.
-    faults: Vec<(Page, String)>,
-}
-
-impl Kubelet {
-    fn new(client: Client, base: &Url) -> Self {
-        let page = |path: &str| {
-            let mut url = base.clone();
-            url.set_path(path);
-            url
-        };
-        Self {
-            client,
-            metrics: page("/metrics/cadvisor"),
-            summary: page("/stats/summary"),
-            pods: page("/pods"),
-            nodename: None,
-            images: Images::default(),
-            pods_body: None,
-            pods_asked: None,
-            pods_warning: None,
-        }
-    }
-
-    async fn pull(&mut self, options: &Options, now: Timestamp, scraped: &mut Scraped) -> usize {
-        let pods_are_old = self
-            .pods_asked
-            .is_none_or(|asked| asked.elapsed() >= PODS_AGE_MAX);
-        let (metrics, summary, pods) = tokio::join!(
-            self.client.get(&self.metrics, Page::KubeletMetrics),
-            self.client.get(&self.summary, Page::Summary),
-            async {
-                match pods_are_old {
-                    true => Some(self.client.get(&self.pods, Page::Pods).await),
-                    false => None,
-                }
-            },
-        );
-        let mut keep = |answer: Result<Vec<u8>, Error>| {
-            answer.map_err(|error| scraped.errors.push(error)).ok()
-        };
-        let (metrics, summary) = (keep(metrics), keep(summary));
-        if let Some(answer) = pods {
-            self.pods_asked = Some(Instant::now());
-            match answer {
-                Ok(body) => {
-                    self.pods_body = Some(Arc::new(body));
-                    self.pods_warning = None;
-                }
-                Err(error) => {
-                    self.pods_warning = Some(format!(
-                        "{error} (without it, pods in the node's network repeat its counters, and \
-                         requests are unknown)"
-                    ));
-                }
-            }
-        }
-        scraped.warnings.extend(self.pods_warning.clone());
-        if metrics.is_none() && summary.is_none() {
-            return 0;
-        }
-        let images = std::mem::take(&mut self.images);
-        let mapping = self.map(metrics, summary, images, options, now);
-        let mapping = match mapping.await {
-            Ok(mapping) => mapping,
-            Err(panic) => {
-                scraped.internal(&panic);
-                return 0;
-            }
-        };
-        self.images = mapping.images;
-        self.nodename = mapping.nodename.or(self.nodename.take());
-        for (page, why) in mapping.faults {
-            let url = shown(self.url(page));
-            scraped.errors.push(Error::Payload { url, why });
-        }
-        if self.nodename.is_none() {
-            let url = shown(&self.summary);
-            scraped.errors.push(Error::NodeUnknown { url });
-            return mapping.parsed.rejected;
-        }
-        scraped.take(&self.metrics, mapping.mapped, &mapping.parsed);
-        mapping.parsed.rejected
-    }
-
-    fn url(&self, page: Page) -> &Url {
-        match page {
-            Page::Metrics | Page::KubeletMetrics => &self.metrics,
-            Page::Summary => &self.summary,
-            Page::Pods => &self.pods,
-        }
-    }
-
-    fn map(
-        &self,
-        metrics: Option<Vec<u8>>,
-        summary: Option<Vec<u8>>,
-        mut images: Images,
-        options: &Options,
-        now: Timestamp,
-    ) -> JoinHandle<Mapping> {
-        let known = self.nodename.clone();
-        let pods = self.pods_body.clone();
-        let cluster_name = options.cluster_name.clone();
-        let label_tags = options.label_tags.clone();
-        spawn_blocking(move || {
-            let mut faults = Vec::new();
-            let mut fault = |page, why: String| faults.push((page, why));
-            let metrics = metrics.and_then(|body| {
-                String::from_utf8(body)
-                    .map_err(|error| fault(Page::KubeletMetrics, error.to_string()))
-                    .ok()
-            });
-            let summary = summary.as_deref().and_then(|body| {
-                Summary::parse(body)
-                    .map_err(|error| fault(Page::Summary, error.to_string()))
-                    .ok()
-            });
-            let pods = pods.as_deref().and_then(|body| {
-                PodList::parse(body)
-                    .map_err(|error| fault(Page::Pods, error.to_string()))
-                    .ok()
-            });
-            let nodename = summary
-                .as_ref()
-                .map(|summary| summary.node.node_name.as_ref().to_owned())
-                .or(known);
-            let (mapped, parsed) = match &nodename {
-                None => Default::default(),
-                Some(nodename) => {
-                    let place = Place {
-                        cluster_name,
-                        nodename: nodename.clone(),
-                        hostname: nodename.clone(),
-                    };
-                    kubelet::map(
-                        Payloads {
-                            summary: summary.as_ref(),
-                            cadvisor: metrics.as_deref(),
-                            pods: pods.as_ref(),
-                        },
-                        kubelet::Options {
-                            place: &place,
-                            label_tags: &label_tags,
-                            now,
-                        },
-                        &mut images,
-                    )
-                }
-            };
-            Mapping {
-                mapped,
-                parsed,
-                images,
-                nodename,
-                faults,
-            }
-        })
     }
 }

@@ -6,16 +6,41 @@ use reqwest::Url;
 
 use super::Error;
 use crate::cgroup;
+use crate::generic::Rules;
+use crate::kubelet::Pages;
+use crate::profile::NodeAmounts;
 
 /// The Kubelet's port.
 const KUBELET_PORT: u16 = 10_250;
 /// Where a cAdvisor shows its metrics.
 const CADVISOR_PATH: &str = "/metrics";
 
+/// What is known of a target besides where it is, which may change while it is scraped.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct NodeState {
+    /// Whether its cluster expects it to answer.
+    pub readiness: Readiness,
+    /// What it has.
+    pub capacity: NodeAmounts,
+    /// What of it pods may have.
+    pub allocatable: NodeAmounts,
+}
+
+/// Whether a node is said to be ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Readiness {
+    /// It is, or nobody says.
+    #[default]
+    Ready,
+    /// It is not: it is tried more seldom.
+    NotReady,
+}
+
 /// Something to scrape.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// A cAdvisor of its own: `http://host:8080`, or the whole URL of its metrics.
+    /// A cAdvisor of its own: `http://host:8080`, or the whole URL of its metrics, or of its REST
+    /// pages `/api/v1.3/subcontainers/` or `/api/v2.1/stats`.
     Cadvisor {
         /// Its URL.
         url: String,
@@ -30,6 +55,17 @@ pub enum Target {
         ca_file: Option<PathBuf>,
         /// Whether any certificate will do.
         insecure_skip_verify: bool,
+        /// Which of its pages are read.
+        pages: Pages,
+        /// The node's name where it is known before the node says it.
+        node_name: Option<String>,
+    },
+    /// Anything that shows metrics in Prometheus' format.
+    Prometheus {
+        /// Its URL.
+        url: String,
+        /// What its metrics are called here.
+        rules: Rules,
     },
     /// This machine's own cgroups.
     Cgroups {
@@ -47,6 +83,7 @@ impl Target {
         match self {
             Self::Cadvisor { url } => cadvisor(url).map(drop),
             Self::Kubelet { url, .. } => kubelet(url).map(drop),
+            Self::Prometheus { url, .. } => parse(url, "http").map(drop),
             Self::Cgroups { .. } => Ok(()),
         }
     }
@@ -84,8 +121,8 @@ fn gone(raw: &str) -> Option<Error> {
                          /metrics/cadvisor are read";
     if raw.starts_with("kubernetes:") {
         return error(
-            "this is a source of Heapster, whose URLs are not read here",
-            "give each Kubelet by its own URL, https://NODE:10250",
+            "this is a source of Heapster and no Kubelet's URL",
+            "give it as source (--source), or each Kubelet by its own URL, https://NODE:10250",
         );
     }
     if raw.contains("/stats/container") {
@@ -132,36 +169,88 @@ fn parse(raw: &str, scheme: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-/// The URL of a cAdvisor's metrics.
-pub(super) fn cadvisor(raw: &str) -> Result<Url, Error> {
+/// Which of a cAdvisor's pages a URL is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CadvisorPage {
+    /// `/metrics`.
+    Metrics,
+    /// `/api/v1.3/subcontainers/`.
+    RestV1,
+    /// `/api/v2.1/stats`, all of them.
+    RestV2,
+}
+
+/// The URL of a cAdvisor's page.
+pub(super) fn cadvisor(raw: &str) -> Result<(Url, CadvisorPage), Error> {
     let mut url = parse(raw, "http")?;
-    if url.path().starts_with("/api/") || url.path().starts_with("/containers") {
-        return Err(Error::Url {
-            url: shown(&url),
-            why: format!(
-                "cAdvisor is read by its metrics, and this is another of its pages: give {}{CADVISOR_PATH}",
-                url.origin().ascii_serialization()
-            ),
-        });
-    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    let page = match path.as_str() {
+        "" => {
+            url.set_path(CADVISOR_PATH);
+            CadvisorPage::Metrics
+        }
+        _ if ["/api/v1.1", "/api/v1.2", "/api/v1.3"]
+            .iter()
+            .any(|api| path == format!("{api}/subcontainers")) =>
+        {
+            CadvisorPage::RestV1
+        }
+        "/api/v2.0/stats" | "/api/v2.1/stats" => {
+            // All cgroups, and of each the last stat.
+            url.set_query(Some("recursive=true&count=1"));
+            CadvisorPage::RestV2
+        }
+        path if path.starts_with("/api/") || path.starts_with("/containers") => {
+            return Err(Error::Url {
+                url: shown(&url),
+                why: format!(
+                    "cAdvisor is read by its metrics, and this is another of its pages: give \
+                     {0}{CADVISOR_PATH}, {0}/api/v1.3/subcontainers/ or {0}/api/v2.1/stats",
+                    url.origin().ascii_serialization()
+                ),
+            });
+        }
+        _ => CadvisorPage::Metrics,
+    };
+    Ok((url, page))
+}
+
+/// The URL of a page of metrics.
+pub(super) fn prometheus(raw: &str) -> Result<Url, Error> {
+    let mut url = parse(raw, "http")?;
     if url.path() == "/" {
-        url.set_path(CADVISOR_PATH);
+        url.set_path("/metrics");
     }
     Ok(url)
 }
 
-/// The URL of a Kubelet, without a path.
+/// The URL of a Kubelet, with the path of a proxy before it where there is one; ends in `/`.
 pub(super) fn kubelet(raw: &str) -> Result<Url, Error> {
+    /// Pages of a Kubelet, which are found without being named.
+    const PAGES: [&str; 3] = ["/metrics/cadvisor", "/metrics/resource", "/stats/summary"];
     let mut url = parse(raw, "https")?;
-    if !matches!(url.path(), "/" | "/metrics/cadvisor" | "/stats/summary") {
+    let mut path = url.path().to_owned();
+    for page in PAGES {
+        if let Some(before) = path.strip_suffix(page) {
+            path = before.to_owned();
+        }
+    }
+    let first = path.split('/').nth(1).unwrap_or_default();
+    if matches!(first, "metrics" | "stats" | "pods" | "healthz") {
         return Err(Error::Url {
             url: shown(&url),
             why: format!("its path is {}, and none is expected", url.path()),
         });
     }
-    url.set_path("/");
-    // An https URL with an explicit 443 is one without a port to `url`.
-    let has_port = url.port().is_some() || raw.trim_end_matches('/').ends_with(":443");
+    if !path.ends_with('/') {
+        path.push('/');
+    }
+    url.set_path(&path);
+    // An https URL with an explicit 443 is one without a port to `url`; so is 80 with http.
+    let authority = raw.split("://").last().unwrap_or_default();
+    let authority = authority.split('/').next().unwrap_or_default();
+    let has_port =
+        url.port().is_some() || authority.ends_with(":443") || authority.ends_with(":80");
     if !has_port && url.set_port(Some(KUBELET_PORT)).is_err() {
         return Err(Error::Url {
             url: shown(&url),
@@ -181,6 +270,8 @@ mod tests {
             token_file: None,
             ca_file: None,
             insecure_skip_verify: false,
+            pages: Pages::Full,
+            node_name: None,
         }
     }
 
@@ -192,6 +283,10 @@ mod tests {
             ("https://n1:443", "https://n1/"),
             ("http://10.0.0.1:8001/", "http://10.0.0.1:8001/"),
             ("https://[::1]:10250/stats/summary", "https://[::1]:10250/"),
+            (
+                "https://api:6443/api/v1/nodes/n1/proxy",
+                "https://api:6443/api/v1/nodes/n1/proxy/",
+            ),
         ] {
             assert_eq!(kubelet(url).unwrap().as_str(), expected, "{url}");
         }
@@ -199,8 +294,16 @@ mod tests {
             ("h:8080", "http://h:8080/metrics"),
             ("http://h:8080/", "http://h:8080/metrics"),
             ("https://h/cadvisor/metrics", "https://h/cadvisor/metrics"),
+            (
+                "h:8080/api/v1.3/subcontainers/",
+                "http://h:8080/api/v1.3/subcontainers/",
+            ),
+            (
+                "h:8080/api/v2.1/stats",
+                "http://h:8080/api/v2.1/stats?recursive=true&count=1",
+            ),
         ] {
-            assert_eq!(cadvisor(url).unwrap().as_str(), expected, "{url}");
+            assert_eq!(cadvisor(url).unwrap().0.as_str(), expected, "{url}");
         }
     }
 
@@ -240,7 +343,7 @@ mod tests {
             ),
             (
                 Target::Cadvisor {
-                    url: "http://h:8080/api/v1.3/subcontainers".to_owned(),
+                    url: "http://h:8080/api/v1.3/docker".to_owned(),
                 },
                 "give http://h:8080/metrics",
             ),

@@ -7,7 +7,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::pull::Puller;
+use super::target::{NodeState, Readiness};
 use super::{Options, Scraped};
+
+/// How many times longer it is between scrapes of a node that is said not to be ready.
+const NOT_READY_FACTOR: u32 = 6;
 
 /// Scrapes `puller` from `phase` on until there is nobody to scrape for.
 pub(super) async fn run(
@@ -15,6 +19,7 @@ pub(super) async fn run(
     phase: Duration,
     options: Arc<Options>,
     sink: mpsc::Sender<Scraped>,
+    mut state: watch::Receiver<NodeState>,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let mut due = Instant::now() + phase;
@@ -22,6 +27,8 @@ pub(super) async fn run(
     let work = async {
         loop {
             sleep_until(due).await;
+            let known = *state.borrow_and_update();
+            puller.take_state(known);
             let scraped = puller.pull().await;
             failures = match scraped.is_up() {
                 true => 0,
@@ -30,7 +37,7 @@ pub(super) async fn run(
             if sink.send(scraped).await.is_err() {
                 return;
             }
-            due = next(due, Instant::now(), failures, &options);
+            due = next(due, Instant::now(), failures, known.readiness, &options);
         }
     };
     tokio::select! {
@@ -42,8 +49,18 @@ pub(super) async fn run(
 
 /// When to scrape next: whole intervals from `due`, more of them after several failures, and
 /// none that has passed already.
-fn next(due: Instant, now: Instant, failures: u32, options: &Options) -> Instant {
+fn next(
+    due: Instant,
+    now: Instant,
+    failures: u32,
+    readiness: Readiness,
+    options: &Options,
+) -> Instant {
     let interval = options.interval.max(Duration::from_millis(1));
+    let interval = match readiness {
+        Readiness::Ready => interval,
+        Readiness::NotReady => interval.saturating_mul(NOT_READY_FACTOR),
+    };
     // A single failure is tried again in time; each further one doubles the wait.
     let doublings = failures.saturating_sub(1).min(16);
     let wait = interval
@@ -70,6 +87,11 @@ mod tests {
             ..Options::default()
         };
         let due = Instant::now();
+        assert_eq!(
+            next(due, due, 0, Readiness::NotReady, &options),
+            due + Duration::from_secs(60),
+            "a node that is not ready is tried more seldom"
+        );
         for (failures, took_ms, expected_ms) in [
             (0, 100, 10_000),
             (1, 100, 10_000),
@@ -83,7 +105,7 @@ mod tests {
         ] {
             let now = due + Duration::from_millis(took_ms);
             assert_eq!(
-                next(due, now, failures, &options),
+                next(due, now, failures, Readiness::Ready, &options),
                 due + Duration::from_millis(expected_ms),
                 "{failures} failures, {took_ms} ms"
             );

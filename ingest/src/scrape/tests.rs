@@ -17,6 +17,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use super::{Error, Options, Scraped, Target, once, spawn};
 use crate::cgroup;
+use crate::kubelet::Pages;
 
 const SUMMARY: &str = r#"{"node":{"nodeName":"n1","network":{"time":"2026-01-01T00:00:00Z","rxBytes":5}},
     "pods":[{"podRef":{"name":"p","namespace":"d","uid":"u"},"network":{"time":"2026-01-01T00:00:00Z","rxBytes":7}}]}"#;
@@ -84,6 +85,8 @@ impl Server {
             token_file,
             ca_file: None,
             insecure_skip_verify: false,
+            pages: Pages::Full,
+            node_name: None,
         }
     }
 }
@@ -348,6 +351,8 @@ async fn a_self_signed_certificate_needs_its_file_or_no_verification() {
             token_file: None,
             ca_file: ca_file.clone(),
             insecure_skip_verify,
+            pages: Pages::Full,
+            node_name: None,
         };
         let scraped = scrape(target).await;
         assert_eq!(scraped.is_up(), is_up, "{ca_file:?}: {}", text(&scraped));
@@ -374,6 +379,8 @@ async fn a_file_of_certificates_that_holds_none_is_refused_at_the_start() {
             token_file: None,
             ca_file: Some(file),
             insecure_skip_verify: false,
+            pages: Pages::Full,
+            node_name: None,
         };
         let error = once(target, Options::default(), clock()).await.unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");

@@ -13,10 +13,10 @@ use plimsoll_query::exec::{Limits, SharedMemory};
 use plimsoll_wal::storage::ReadMode;
 
 use super::layer::{Layer, Listen};
-use super::probe::{hostname, memory_limit_bytes};
+use super::probe::memory_limit_bytes;
+use super::sources::{SourcesConfig, sources};
+use super::value::{DurabilitySetting, LogLevel, RetentionSetting};
 use crate::workers::WriteLimits;
-
-use super::value::{DurabilitySetting, LogLevel, Profile, RetentionSetting, SourceUrl};
 
 /// Everything that `serve` needs to know.
 #[derive(Debug, Clone)]
@@ -41,35 +41,6 @@ pub struct Config {
     pub udp: Option<UdpConfig>,
     /// How often the server writes its own figures into `_internal`; none: it does not.
     pub monitor_every: Option<Duration>,
-}
-
-/// What is collected.
-#[derive(Debug, Clone)]
-pub struct SourcesConfig {
-    /// Whether this machine's cgroups are.
-    pub cgroup: bool,
-    /// Where the cgroup file system is mounted; none: where the kernel says.
-    pub cgroup_root: Option<PathBuf>,
-    /// cAdvisors.
-    pub cadvisor: Vec<SourceUrl>,
-    /// Kubelets.
-    pub kubelet: Vec<SourceUrl>,
-    /// The file with the bearer token for Kubelets.
-    pub kubelet_token_file: Option<PathBuf>,
-    /// The file with their certificate authority.
-    pub kubelet_ca_file: Option<PathBuf>,
-    /// Whether their certificates go unchecked.
-    pub kubelet_insecure_skip_verify: bool,
-    /// How often each is read.
-    pub interval: Duration,
-    /// The names that series get.
-    pub profile: Profile,
-    /// This machine's name in them.
-    pub hostname: String,
-    /// The tag `cluster_name`.
-    pub cluster_name: String,
-    /// Labels of containers that become tags.
-    pub label_tags: Vec<String>,
 }
 
 /// How requests are served.
@@ -182,8 +153,6 @@ const INFLUXDB_VERSION: &str = "1.12.2";
 /// InfluxDB's `max-body-size`.
 const BODY_BYTES_MAX: u64 = 25_000_000;
 const RETENTION: Retention = Retention::For(30 * DAY_NS);
-const INTERVAL: Duration = Duration::from_secs(10);
-const INTERVAL_MIN: Duration = Duration::from_millis(100);
 const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 const CONCURRENT_QUERIES_MAX: u64 = 64;
 const SELECT_SERIES_MAX: u64 = 1_000_000;
@@ -227,13 +196,6 @@ pub fn check(layer: Layer) -> Result<Config, Vec<String>> {
         .map_or(BODY_BYTES_MAX, |size| size.0.0);
     if body_bytes_max == 0 {
         errors.push("max_body_size is 0: no write would fit; the default is 25MB".to_owned());
-    }
-    if layer.kubernetes == Some(true) {
-        errors.push(
-            "kubernetes (--kubernetes): finding nodes by the Kubernetes API is not in this version; \
-             name each node with kubelet (--kubelet https://NODE:10250)"
-                .to_owned(),
-        );
     }
     let influxdb_version = layer
         .influxdb_version
@@ -392,50 +354,6 @@ fn http(
     }
 }
 
-fn sources(layer: &Layer, errors: &mut Vec<String>) -> SourcesConfig {
-    let urls = |list: &Option<Vec<super::Parsed<SourceUrl>>>| -> Vec<SourceUrl> {
-        let urls = list.iter().flatten();
-        urls.map(|url| url.0.clone()).collect()
-    };
-    let interval = layer.interval.as_ref().map_or(INTERVAL, |time| time.0.0);
-    if interval < INTERVAL_MIN {
-        errors.push("interval (--interval) is below 100ms: sources cannot be read so often".into());
-    }
-    let skip_verify = layer.kubelet_insecure_skip_verify.unwrap_or(false);
-    if skip_verify && layer.kubelet_ca_file.is_some() {
-        errors.push(
-            "kubelet_ca_file and kubelet_insecure_skip_verify contradict each other: \
-             check the certificates, or do not"
-                .to_owned(),
-        );
-    }
-    let (cadvisor, kubelet) = (urls(&layer.cadvisor), urls(&layer.kubelet));
-    for (key, list) in [("cadvisor", &cadvisor), ("kubelet", &kubelet)] {
-        for (index, url) in list.iter().enumerate() {
-            if list[..index].contains(url) {
-                errors.push(format!("{key} (--{key}) names {url} twice"));
-            }
-        }
-    }
-    SourcesConfig {
-        cgroup: layer.cgroup.unwrap_or(true),
-        cgroup_root: layer.cgroup_root.clone(),
-        cadvisor,
-        kubelet,
-        kubelet_token_file: layer.kubelet_token_file.clone(),
-        kubelet_ca_file: layer.kubelet_ca_file.clone(),
-        kubelet_insecure_skip_verify: skip_verify,
-        interval,
-        profile: layer.profile.as_ref().map_or(Profile::Classic, |p| p.0),
-        hostname: layer.hostname.clone().unwrap_or_else(hostname),
-        cluster_name: layer
-            .cluster_name
-            .clone()
-            .unwrap_or_else(|| "default".to_owned()),
-        label_tags: layer.label_tags.clone().unwrap_or_default(),
-    }
-}
-
 fn engine(layer: &Layer, errors: &mut Vec<String>) -> Options {
     let defaults = Options::new(layer.data.clone().unwrap_or_else(|| DATA.into()));
     let options = Options {
@@ -495,7 +413,7 @@ fn nonzero<T: Default + PartialEq>(value: T) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Parsed;
+    use super::super::{Parsed, SourceUrl};
     use super::*;
 
     #[test]
@@ -516,12 +434,16 @@ mod tests {
             kubelet_ca_file: Some("ca.crt".into()),
             kubelet_insecure_skip_verify: Some(true),
             kubernetes: Some(true),
+            kubernetes_config: Some("kubeconfig".into()),
+            kubernetes_api: Some("http://127.0.0.1:8001".to_owned()),
+            prometheus_names: Some(vec!["*".to_owned()]),
+            source: Some(vec!["https://n1".to_owned()]),
             interval: Some(Parsed("0".parse().unwrap())),
             log_size_max: Some(Parsed("1MiB".parse().unwrap())),
             ..Layer::default()
         })
         .unwrap_err();
-        assert_eq!(errors.len(), 5, "{errors:#?}");
+        assert_eq!(errors.len(), 7, "{errors:#?}");
         assert!(!errors.concat().contains("secret"));
     }
 

@@ -3,9 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use plimsoll_ingest::kubelet::Pages;
+use plimsoll_ingest::labels::Joined;
+use plimsoll_ingest::profile::Profile;
+
 use super::checked::LogFormat;
 use super::value::{
-    Bytes, DurabilitySetting, Duration, LogLevel, Parsed, Profile, RetentionSetting, SourceUrl,
+    Bytes, DurabilitySetting, Duration, LogLevel, Parsed, Port, RetentionSetting, SourceUrl,
 };
 
 /// How a setting is written in an environment variable.
@@ -57,8 +61,32 @@ settings! {
     kubelet_ca_file: Text PathBuf,
     /// Whether the Kubelets' certificates go unchecked.
     kubelet_insecure_skip_verify: Flag bool,
+    /// Which pages of Kubelets are read.
+    kubelet_pages: Text Parsed<Pages>,
+    /// The Kubelets' port, where it is another than their nodes say.
+    kubelet_port: Text Parsed<Port>,
+    /// How Kubelets that are found are reached: `https`, or `http` behind a proxy.
+    kubelet_scheme: Text String,
     /// Whether nodes are found by the Kubernetes API.
     kubernetes: Flag bool,
+    /// A kubeconfig for that.
+    kubernetes_config: Text PathBuf,
+    /// The URL of a Kubernetes API that needs no credentials.
+    kubernetes_api: Text String,
+    /// Sources as Heapster wrote them.
+    source: List Vec<String>,
+    /// Addresses of anything that shows metrics in Prometheus' format.
+    prometheus: List Vec<Parsed<SourceUrl>>,
+    /// What those metrics are called here.
+    prometheus_names: List Vec<String>,
+    /// A file with more targets; read again when it changes.
+    targets_file: Text PathBuf,
+    /// The largest answer of a target.
+    max_scrape_size: Text Parsed<Bytes>,
+    /// How many points may come of one scrape.
+    max_scrape_series: Text u64,
+    /// How many targets are asked at a time.
+    max_scrapes: Text u64,
     /// How often sources are read.
     interval: Text Parsed<Duration>,
     /// The names that collected series get.
@@ -73,6 +101,14 @@ settings! {
     cluster_name: Text String,
     /// Labels of containers that become tags.
     label_tags: List Vec<String>,
+    /// Labels that are left out of the tag `labels`.
+    label_drop: List Vec<String>,
+    /// What stands between labels in it.
+    label_separator: Text String,
+    /// Whether there is a tag `labels`: `joined` or `off`.
+    labels: Text Parsed<Joined>,
+    /// Whether names of Heapster 0.x are written, too.
+    heapster_v0_aliases: Flag bool,
     /// How long the database `k8s` keeps points.
     retention: Text Parsed<RetentionSetting>,
     /// What an acknowledged write means.

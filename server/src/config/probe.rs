@@ -5,7 +5,8 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
-use super::checked::{Config, SourcesConfig};
+use super::checked::Config;
+use super::sources::SourcesConfig;
 use crate::exit::{Code, Failure};
 
 /// Looks whether the files that the configuration names can be read and hold what they should.
@@ -15,7 +16,7 @@ use crate::exit::{Code, Failure};
 /// A line for each file that cannot be used.
 pub fn probe_files(sources: &SourcesConfig) -> Result<(), Failure> {
     let mut lines = Vec::new();
-    if let Some(path) = &sources.kubelet_token_file {
+    if let Some(path) = &sources.kubelet_access.token_file {
         match fs::read_to_string(path) {
             Ok(token) if token.trim().is_empty() => {
                 lines.push(format!("kubelet_token_file {} is empty", path.display()));
@@ -24,7 +25,7 @@ pub fn probe_files(sources: &SourcesConfig) -> Result<(), Failure> {
             Err(error) => lines.push(unreadable("kubelet_token_file", path, &error)),
         }
     }
-    if let Some(path) = &sources.kubelet_ca_file {
+    if let Some(path) = &sources.kubelet_access.ca_file {
         match fs::read(path) {
             Ok(bytes) if holds_a_certificate(&bytes) => {}
             Ok(_) => lines.push(format!(

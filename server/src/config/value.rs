@@ -219,13 +219,28 @@ impl FromStr for SourceUrl {
                 "{error}; write it as http://HOST:PORT or https://HOST:PORT"
             ))
         })?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(wrong("it must start with http:// or https://"));
+        if !matches!(url.scheme(), "http" | "https" | "dns+http" | "dns+https") {
+            return Err(wrong(
+                "it must start with http://, https://, dns+http:// or dns+https://",
+            ));
         }
         if url.host_str().is_none_or(str::is_empty) {
             return Err(wrong("it names no host"));
         }
         Ok(Self(url))
+    }
+}
+
+impl SourceUrl {
+    /// The address without `dns+`, and whether that stood before it: then it is one target for
+    /// each address that its name has in DNS.
+    #[must_use]
+    pub fn parts(&self) -> (&str, bool) {
+        let text = self.0.as_str();
+        match text.strip_prefix("dns+") {
+            Some(rest) => (rest, true),
+            None => (text, false),
+        }
     }
 }
 
@@ -254,24 +269,17 @@ fn redact(text: &str) -> String {
     }
 }
 
-/// The names that collected series get.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Profile {
-    /// Heapster's documented names and their later siblings.
-    #[default]
-    Classic,
-}
+/// A port that is not 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Port(pub u16);
 
-impl FromStr for Profile {
+impl FromStr for Port {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.trim() {
-            "classic" => Ok(Self::Classic),
-            "heapster-v1" | "heapster-v1-fields" => Err(format!(
-                "the profile `{text}` is not in this version: use classic"
-            )),
-            _ => Err(format!("`{text}` is not a profile: use classic")),
+        match text.trim().parse() {
+            Ok(port) if port > 0 => Ok(Self(port)),
+            _ => Err(format!("`{text}` is not a port from 1 to 65535")),
         }
     }
 }

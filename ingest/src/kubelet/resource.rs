@@ -1,0 +1,77 @@
+//! `/metrics/resource`: the light page, which knows no node's name and no pod's uid.
+
+use plimsoll_engine::Timestamp;
+
+use super::{Options, PodList};
+use crate::cadvisor::Images;
+use crate::names::{Mapped, Pod, Series, Subject, Writer};
+use crate::number::rounded;
+use crate::prometheus::{self, Sample};
+
+/// Maps the page.
+pub(super) fn map(
+    text: &str,
+    pods: Option<&PodList>,
+    options: Options<'_>,
+    images: &Images,
+) -> (Mapped, prometheus::Parsed) {
+    let mut mapped = Mapped::default();
+    let mut writer = Writer::new();
+    let parsed = prometheus::parse(text, |sample| {
+        match point(sample, pods, options, images, &mut writer) {
+            Ok(()) => mapped.kept += 1,
+            Err(reason) => mapped.drop_samples(reason, 1),
+        }
+    });
+    mapped.batch = writer.finish();
+    (mapped, parsed)
+}
+
+fn point(
+    sample: &Sample<'_, '_>,
+    pods: Option<&PodList>,
+    options: Options<'_>,
+    images: &Images,
+    writer: &mut Writer,
+) -> Result<(), &'static str> {
+    let (level, metric) = sample.name.split_once('_').ok_or("metric not used")?;
+    if level == "pod" {
+        return Err("sum over a pod");
+    }
+    let (series, factor) = match metric {
+        "cpu_usage_seconds_total" => (Series::CpuUsage, 1e9),
+        "memory_working_set_bytes" => (Series::WorkingSet, 1.0),
+        "swap_usage_bytes" => (Series::MemorySwap, 1.0),
+        "start_time_seconds" => (Series::Uptime, 1e3),
+        _ => return Err("metric not used"),
+    };
+    let subject = match level {
+        "node" => Subject::Node,
+        "container" => {
+            let label = |name| sample.label(name).ok_or("no container");
+            let (namespace, name) = (label("namespace")?, label("pod")?);
+            let container = label("container")?;
+            Subject::PodContainer {
+                pod: Pod {
+                    namespace,
+                    name,
+                    uid: pods.map_or("", |pods| pods.uid(namespace, name)),
+                },
+                name: container,
+                image: images.image(namespace, name, container),
+            }
+        }
+        _ => return Err("metric not used"),
+    };
+    let value = rounded(sample.value * factor).ok_or("not a number")?;
+    let time = sample
+        .timestamp_ms
+        .map_or(options.now, |ms| Timestamp(ms.saturating_mul(1_000_000)));
+    let value = match series {
+        Series::Uptime => (time.0 / 1_000_000).saturating_sub(value).max(0),
+        _ => value,
+    };
+    let tag_set = writer.tag_set(&options.place.tags(subject, &[]));
+    writer.value(series, tag_set, time, value);
+    Ok(())
+}

@@ -1,0 +1,256 @@
+//! One scrape of a Kubelet: its pages at a time, joined under the node's name.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_engine::Timestamp;
+use reqwest::Url;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::Instant;
+
+use crate::cadvisor::Images;
+use crate::kubelet::{self, Pages, Payloads, PodList, Summary};
+use crate::names::{Mapped, Place};
+use crate::prometheus;
+use crate::scrape::client::{Client, Page};
+use crate::scrape::target::shown;
+use crate::scrape::{Error, Options, Scraped};
+
+/// How long a list of pods is good: only what seldom changes is taken from it.
+const PODS_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// A Kubelet and what is remembered of it.
+pub(super) struct Kubelet {
+    client: Client,
+    metrics: Url,
+    summary: Url,
+    pods: Url,
+    pages: Pages,
+    nodename: Option<String>,
+    images: Images,
+    pod_list: Option<Arc<PodList>>,
+    /// Whether nobody has asked for them yet.
+    pods_are_new: bool,
+    pods_asked: Option<Instant>,
+    pods_warning: Option<String>,
+}
+
+/// What the mapping of a Kubelet's pages answers.
+struct Mapping {
+    mapped: Mapped,
+    parsed: prometheus::Parsed,
+    images: Images,
+    nodename: Option<String>,
+    /// What did not parse, by page.
+    faults: Vec<(Page, String)>,
+}
+
+impl Kubelet {
+    pub(super) fn new(client: Client, base: &Url, pages: Pages, nodename: Option<String>) -> Self {
+        let page = |path: &str| {
+            let mut url = base.clone();
+            url.set_path(&format!("{}{path}", base.path()));
+            url
+        };
+        Self {
+            client,
+            metrics: page(match pages {
+                Pages::Full | Pages::Summary => "metrics/cadvisor",
+                Pages::Resource => "metrics/resource",
+            }),
+            summary: page("stats/summary"),
+            pods: page("pods"),
+            pages,
+            nodename,
+            images: Images::default(),
+            pod_list: None,
+            pods_are_new: false,
+            pods_asked: None,
+            pods_warning: None,
+        }
+    }
+
+    /// The list of pods, once each time that it was read.
+    pub(super) fn new_pods(&mut self) -> Option<Arc<PodList>> {
+        match std::mem::take(&mut self.pods_are_new) {
+            true => self.pod_list.clone(),
+            false => None,
+        }
+    }
+
+    pub(super) async fn pull(
+        &mut self,
+        options: &Options,
+        now: Timestamp,
+        scraped: &mut Scraped,
+    ) -> usize {
+        let pods_are_old = self
+            .pods_asked
+            .is_none_or(|asked| asked.elapsed() >= PODS_AGE_MAX);
+        let (reads_metrics, reads_summary) = match self.pages {
+            Pages::Full => (true, true),
+            Pages::Summary => (false, true),
+            Pages::Resource => (true, false),
+        };
+        let (metrics, summary, pods) = tokio::join!(
+            self.get_if(reads_metrics, &self.metrics, Page::KubeletMetrics),
+            self.get_if(reads_summary, &self.summary, Page::Summary),
+            self.get_if(pods_are_old, &self.pods, Page::Pods),
+        );
+        let mut keep = |answer: Option<Result<Vec<u8>, Error>>| {
+            answer.and_then(|answer| answer.map_err(|error| scraped.errors.push(error)).ok())
+        };
+        let (metrics, summary) = (keep(metrics), keep(summary));
+        if let Some(answer) = pods {
+            self.take_pods(answer).await;
+        }
+        scraped.warnings.extend(self.pods_warning.clone());
+        if metrics.is_none() && summary.is_none() {
+            return 0;
+        }
+        let images = std::mem::take(&mut self.images);
+        let mapping = self.map(metrics, summary, images, options, now);
+        let mapping = match mapping.await {
+            Ok(mapping) => mapping,
+            Err(panic) => {
+                scraped.internal(&panic);
+                return 0;
+            }
+        };
+        self.images = mapping.images;
+        self.nodename = mapping.nodename.or(self.nodename.take());
+        for (page, why) in mapping.faults {
+            let url = shown(match page {
+                Page::Summary => &self.summary,
+                _ => &self.metrics,
+            });
+            scraped.errors.push(Error::Payload { url, why });
+        }
+        if self.nodename.is_none() {
+            let url = shown(&self.summary);
+            scraped.errors.push(Error::NodeUnknown { url });
+            return mapping.parsed.rejected;
+        }
+        let main = match self.pages {
+            Pages::Full | Pages::Resource => &self.metrics,
+            Pages::Summary => &self.summary,
+        };
+        scraped.take(main, mapping.mapped, &mapping.parsed);
+        mapping.parsed.rejected
+    }
+
+    async fn get_if(
+        &self,
+        is_wanted: bool,
+        url: &Url,
+        page: Page,
+    ) -> Option<Result<Vec<u8>, Error>> {
+        match is_wanted {
+            true => Some(self.client.get(url, page).await),
+            false => None,
+        }
+    }
+
+    /// A list that cannot be read leaves the one before in place.
+    async fn take_pods(&mut self, answer: Result<Vec<u8>, Error>) {
+        self.pods_asked = Some(Instant::now());
+        let parsed = match answer {
+            Ok(body) => {
+                let parsing = spawn_blocking(move || {
+                    PodList::parse(&body).map_err(|error| error.to_string())
+                });
+                let parsed = parsing.await.unwrap_or_else(|panic| Err(panic.to_string()));
+                parsed.map_err(|why| format!("{}: {why}", shown(&self.pods)))
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        match parsed {
+            Ok(pods) => {
+                self.pod_list = Some(Arc::new(pods));
+                self.pods_are_new = true;
+                self.pods_warning = None;
+            }
+            Err(why) => {
+                self.pods_warning = Some(format!(
+                    "{why} (without it, pods in the node's network repeat its counters, and \
+                     requests and labels are unknown)"
+                ));
+            }
+        }
+    }
+
+    /// The name of a node whose page does not say it.
+    fn known_name(&self) -> Option<String> {
+        let pods = || self.pod_list.as_ref()?.node_name().map(str::to_owned);
+        let host = || match self.pages {
+            // Nothing that is read says it.
+            Pages::Resource => self.metrics.host_str().map(str::to_owned),
+            Pages::Full | Pages::Summary => None,
+        };
+        self.nodename.clone().or_else(pods).or_else(host)
+    }
+
+    fn map(
+        &self,
+        metrics: Option<Vec<u8>>,
+        summary: Option<Vec<u8>>,
+        mut images: Images,
+        options: &Options,
+        now: Timestamp,
+    ) -> JoinHandle<Mapping> {
+        let known = self.known_name();
+        let pages = self.pages;
+        let pods = self.pod_list.clone();
+        let cluster_name = options.cluster_name.clone();
+        let label_tags = options.label_tags.clone();
+        spawn_blocking(move || {
+            let mut faults = Vec::new();
+            let mut fault = |page, why: String| faults.push((page, why));
+            let metrics = metrics.and_then(|body| {
+                String::from_utf8(body)
+                    .map_err(|error| fault(Page::KubeletMetrics, error.to_string()))
+                    .ok()
+            });
+            let summary = summary.as_deref().and_then(|body| {
+                Summary::parse(body)
+                    .map_err(|error| fault(Page::Summary, error.to_string()))
+                    .ok()
+            });
+            let nodename = summary
+                .as_ref()
+                .map(|summary| summary.node.node_name.as_ref().to_owned())
+                .or(known);
+            let (mapped, parsed) = match &nodename {
+                None => Default::default(),
+                Some(nodename) => {
+                    let place = Place {
+                        cluster_name,
+                        nodename: nodename.clone(),
+                        hostname: nodename.clone(),
+                    };
+                    kubelet::map(
+                        Payloads {
+                            summary: summary.as_ref(),
+                            cadvisor: metrics.as_deref(),
+                            pods: pods.as_deref(),
+                        },
+                        kubelet::Options {
+                            place: &place,
+                            label_tags: &label_tags,
+                            now,
+                            pages,
+                        },
+                        &mut images,
+                    )
+                }
+            };
+            Mapping {
+                mapped,
+                parsed,
+                images,
+                nodename,
+                faults,
+            }
+        })
+    }
+}
