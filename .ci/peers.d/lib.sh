@@ -112,16 +112,40 @@ answers() {
     curl -fsS -m 5 -o "${2:-/dev/null}" "$1" 2>/dev/null
 }
 
-# start_plimsoll FLAG… serves a fresh data directory on a free port; sets plimsoll_port.
+# start_plimsoll FLAG… serves a fresh data directory on a free port; sets plimsoll_port, plimsoll_pid.
 start_plimsoll() {
     plimsoll_port=$(free_port)
     mkdir "$scratch/data"
+    plimsoll_flags=("$@")
+    plimsoll_asks=false
+    restart_plimsoll
+}
+
+# Serves the same data on the same port, after it was killed.
+restart_plimsoll() {
     # Plimsoll warns of variables of its prefix that are no settings of its own.
     start plimsoll env -u PLIMSOLL_BIN -u PLIMSOLL_PEERS_BUDGET_S -u PLIMSOLL_PEERS_CACHE \
-        -u PLIMSOLL_PEERS_CADVISOR "$PLIMSOLL_BIN" serve --no-cgroup --data "$scratch/data" \
-        --listen "127.0.0.1:$plimsoll_port" "$@"
+        -u PLIMSOLL_PEERS_CADVISOR PLIMSOLL_AUTH_ENABLED="$plimsoll_asks" "$PLIMSOLL_BIN" serve --no-cgroup --data "$scratch/data" \
+        --listen "127.0.0.1:$plimsoll_port" "${plimsoll_flags[@]}"
+    plimsoll_pid=$started
     until_true 20 plimsoll_is_up "$started" ||
         fail "plimsoll did not answer /ping within 20 s"
+}
+
+# start_guarded_plimsoll FLAG… the same, with authentication and the admin root, password tiger.
+start_guarded_plimsoll() {
+    plimsoll_port=$(free_port)
+    mkdir "$scratch/data"
+    plimsoll_flags=("$@")
+    plimsoll_asks=true
+    restart_plimsoll
+    curl -fsS -o "$scratch/made" "http://127.0.0.1:$plimsoll_port/query" --data-urlencode \
+        "q=CREATE USER root WITH PASSWORD 'tiger' WITH ALL PRIVILEGES" ||
+        fail "the first admin cannot be made"
+    local status
+    status=$(curl -s -o "$scratch/made" -w '%{http_code}' -G "http://127.0.0.1:$plimsoll_port/query" \
+        --data-urlencode 'q=SHOW DATABASES')
+    [ "$status" = 401 ] || fail "a request without a password is answered $status"
 }
 
 plimsoll_is_up() {

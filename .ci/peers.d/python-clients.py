@@ -1,4 +1,5 @@
-"""What Python's clients of InfluxDB do with a server at 127.0.0.1; the port is the argument."""
+"""What Python's clients of InfluxDB do with a server at 127.0.0.1; the arguments are its port, and
+`open` or `users`: whether it has the user root with the password tiger."""
 
 import sys
 from datetime import datetime, timedelta, timezone
@@ -11,6 +12,7 @@ from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.rest import ApiException
 
 PORT = int(sys.argv[1])
+HAS_USERS = sys.argv[2] == "users"
 NOW = datetime.now(timezone.utc).replace(microsecond=500_000)
 FIELDS = {"v": 1.5, "i": 2, "s": 'a "b"', "b": True}
 
@@ -36,7 +38,7 @@ def refused(what, kind, part, call):
 
 def influxdb_python(accept, database):
     headers = {"Accept": accept}
-    client = InfluxDBClient("127.0.0.1", PORT, "root", "root", headers=headers)
+    client = InfluxDBClient("127.0.0.1", PORT, "root", "tiger", headers=headers)
     equal(f"{accept}: ping tells the version", client.ping(), "1.12.2")
     client.create_database(database)
     client.switch_database(database)
@@ -75,8 +77,8 @@ def influxdb_python(accept, database):
 
 
 def influxdb_client():
-    reader = InfluxDBClient("127.0.0.1", PORT, database="k8s")
-    with ClientOf2(url=f"http://127.0.0.1:{PORT}", token="user:password", org="-",
+    reader = InfluxDBClient("127.0.0.1", PORT, "root", "tiger", database="k8s")
+    with ClientOf2(url=f"http://127.0.0.1:{PORT}", token="root:tiger", org="-",
                    enable_gzip=True) as client:
         equal("v2: it is there", client.ping(), True)
         equal("v2: it is ready", client.ready().status, "ready")
@@ -99,3 +101,22 @@ def influxdb_client():
 influxdb_python("application/x-msgpack", "python_msgpack")
 influxdb_python("application/json", "python_json")
 influxdb_client()
+if HAS_USERS:
+    root = InfluxDBClient("127.0.0.1", PORT, "root", "tiger")
+    root.create_user("reader", "r")
+    root.grant_privilege("read", "k8s", "reader")
+    equal("users: a right is granted", root.get_list_privileges("reader"),
+          [{"database": "k8s", "privilege": "READ"}])
+    reader = InfluxDBClient("127.0.0.1", PORT, "reader", "r", database="k8s")
+    equal("users: a reader reads", len(list(reader.query("SELECT v FROM v2").get_points())), 4)
+    refused("users: a reader does not write", InfluxDBClientError, "not authorized to write",
+            lambda: reader.write_points([{"measurement": "m", "fields": {"v": 1}}]))
+    refused("users: a wrong password", InfluxDBClientError, "authorization failed",
+            lambda: InfluxDBClient("127.0.0.1", PORT, "root", "wrong").query("SHOW DATABASES"))
+    with ClientOf2(url=f"http://127.0.0.1:{PORT}", token="reader:r", org="-") as client:
+        refused("users: v2: a reader does not write", ApiException, "not authorized to write",
+                lambda: client.write_api(write_options=SYNCHRONOUS).write(
+                    bucket="k8s", record="m v=1"))
+        equal("users: v2: buckets that may be read",
+              [bucket.name for bucket in client.buckets_api().find_buckets().buckets],
+              ["k8s/default"])

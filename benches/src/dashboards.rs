@@ -1,4 +1,3 @@
 //! What the side-by-side run of dashboard queries is made of.
 
 pub mod queries;
-pub mod server;

@@ -4,4 +4,6 @@
 
 pub mod dashboards;
 pub mod fleet;
+pub mod server;
+pub mod soak;
 pub mod store;

@@ -1,15 +1,22 @@
 //! What the parts of a running server share.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
 use plimsoll_engine::catalog::{CatalogChange, MakeDefault, PolicySpec};
 use plimsoll_engine::{Clock, Engine, Timestamp};
+use plimsoll_query::ast::Secret;
 
 use crate::config::{Config, HttpConfig, QueryConfig};
-use crate::exit::Failure;
-use crate::http::Requests;
+use crate::exit::{Code, Failure};
+use crate::figures::Figures;
+use crate::http::{Budget, Requests};
+use crate::users::Users;
 use crate::workers::Workers;
+
+/// The shortest secret that tokens may be signed with.
+const SECRET_BYTES_MIN: usize = 8;
 
 /// The database that this server's own sources write into.
 pub(crate) const DATABASE: &str = "k8s";
@@ -26,23 +33,41 @@ pub(crate) struct App {
     pub(crate) version_header: HeaderValue,
     pub(crate) workers: Workers,
     pub(crate) requests: Requests,
+    pub(crate) figures: Figures,
     pub(crate) started: Timestamp,
+    pub(crate) users: Users,
+    /// What JSON Web Tokens are signed with; empty: none are taken.
+    pub(crate) shared_secret: Secret,
+    /// Memory for the bodies of requests.
+    pub(crate) bodies: Arc<Budget>,
 }
 
 impl App {
-    pub(crate) fn new(engine: Engine, clock: Arc<dyn Clock>, config: &Config) -> Self {
+    /// Puts them together. The engine's directory is open, so that nobody else changes its users.
+    ///
+    /// # Errors
+    /// Users or the shared secret cannot be read.
+    pub(crate) fn new(
+        engine: Engine,
+        clock: Arc<dyn Clock>,
+        config: &Config,
+    ) -> Result<Self, Failure> {
         let started = clock.now();
-        Self {
+        Ok(Self {
+            users: Users::open(&config.engine.directory)?,
+            shared_secret: shared_secret(config.http.shared_secret_file.as_deref())?,
+            bodies: Budget::new(config.http.bodies_bytes_max),
             engine,
             clock,
             requests: Requests::default(),
+            figures: Figures::default(),
             started,
             http: config.http.clone(),
             query: config.query.clone(),
             version_header: HeaderValue::from_str(&config.http.influxdb_version)
                 .expect("the version was checked to fit into a header"),
-            workers: Workers::new(config.query.concurrent_max),
-        }
+            workers: Workers::new(config.query.concurrent_max, config.http.write_limits),
+        })
     }
 
     /// Makes the database of this server's own sources, or gives it the retention that was asked
@@ -78,4 +103,23 @@ impl App {
         let changed = self.engine.change(&change);
         changed.map(drop).map_err(|error| Failure::engine(&error))
     }
+}
+
+/// Reads what JSON Web Tokens are signed with.
+pub(crate) fn shared_secret(path: Option<&Path>) -> Result<Secret, Failure> {
+    let Some(path) = path else {
+        return Ok(Secret(String::new()));
+    };
+    let failure = |why: String| {
+        let line = format!("shared_secret_file: {}: {why}", path.display());
+        Failure::new(Code::File, line)
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| failure(error.to_string()))?;
+    let secret = text.trim_end_matches(['\n', '\r']);
+    if secret.len() < SECRET_BYTES_MIN {
+        return Err(failure(format!(
+            "the secret has fewer than {SECRET_BYTES_MIN} bytes"
+        )));
+    }
+    Ok(Secret(secret.to_owned()))
 }

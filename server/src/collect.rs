@@ -14,7 +14,6 @@ use self::report::Report;
 use crate::app::{App, DATABASE};
 use crate::config::{Duration, SourceUrl, SourcesConfig};
 use crate::exit::{Code, Failure};
-use crate::workers::Refused;
 
 /// Scrapes that wait to be written; beyond them, targets wait.
 const WAITING_MAX: usize = 64;
@@ -150,6 +149,8 @@ async fn write(app: Arc<App>, report: Arc<Report>, scraped: Scraped) {
     problems.extend(scraped.warnings);
     let writer = Arc::clone(&app);
     let batch = scraped.batch;
+    app.figures.scrapes.add(1);
+    app.figures.scrape_points.add(batch.len() as u64);
     let written = app
         .workers
         .write(move || writer.engine.write(DATABASE, "", &batch));
@@ -159,8 +160,10 @@ async fn write(app: Arc<App>, report: Arc<Report>, scraped: Scraped) {
             problems.extend(rejected.map(|rejected| format!("not stored: {}", rejected.reason)));
         }
         Ok(Err(error)) => problems.push(format!("not stored: {error}")),
-        Err(Refused::Full) => problems.push("not stored: too many writes at a time".to_owned()),
-        Err(Refused::Broken(error)) => problems.push(format!("not stored: {error}")),
+        Err(refused) => problems.push(format!("not stored: {refused}")),
+    }
+    if !problems.is_empty() {
+        app.figures.scrapes_with_problems.add(1);
     }
     report.say(&scraped.target, problems);
 }

@@ -12,10 +12,13 @@ mod layer;
 mod probe;
 mod value;
 
-pub use checked::{Config, HttpConfig, LogConfig, LogFormat, QueryConfig, SourcesConfig, check};
+pub use checked::{
+    Config, HttpConfig, LogConfig, LogFormat, QueryConfig, SourcesConfig, TlsFiles, UdpConfig,
+    check,
+};
 pub use environment::{Environment, read_environment};
 pub use file::read_file;
-pub use layer::{Io, Kind, Layer, Listen};
+pub use layer::{Io, Kind, Layer, Listen, Permissions, UdpPrecision};
 pub(crate) use probe::listen_failure;
 pub use probe::{probe_data, probe_files, probe_listen};
 pub use value::{

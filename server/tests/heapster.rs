@@ -15,7 +15,27 @@ use support::{Server, directory, now_ns};
 #[test]
 fn heapster_finds_its_database_and_writes_into_its_policy() {
     let data = directory();
-    let server = Server::start(data.path());
+    writes_into_its_policy(&Server::start(data.path()));
+}
+
+#[test]
+fn heapster_does_so_with_the_user_and_password_of_its_sink() {
+    let data = directory();
+    let mut command = support::plimsoll();
+    command
+        .args(["serve", "--no-cgroup", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data.path())
+        .env("PLIMSOLL_AUTH_ENABLED", "true");
+    let mut server = Server::spawn(&mut command);
+    let admin = "CREATE USER root WITH PASSWORD 'root' WITH ALL PRIVILEGES";
+    assert_eq!(server.client.query("", admin, "").status, 200);
+    assert_eq!(server.client.get("/query?q=SHOW+DATABASES").status, 401);
+    // `--sink=influxdb:…?user=root&pw=root` is Basic.
+    server.client.authorization = "Basic cm9vdDpyb290".to_owned();
+    writes_into_its_policy(&server);
+}
+
+fn writes_into_its_policy(server: &Server) {
     assert_eq!(server.client.get("/ping").status, 204);
     let create = encode("CREATE DATABASE k8s WITH NAME \"default\"");
     let answer = server.client.get(&format!("/query?db=&q={create}"));

@@ -135,7 +135,7 @@ fn chunks_are_documents_a_line_with_partial_while_more_follow() {
             second + 2
         ),
         "{\"results\":[{\"statement_id\":1,\"series\":[{\"name\":\"databases\",\
-         \"columns\":[\"name\"],\"values\":[[\"k8s\"]]}]}]}"
+         \"columns\":[\"name\"],\"values\":[[\"_internal\"],[\"k8s\"]]}]}]}"
             .to_owned(),
     ];
     assert_eq!(lines, expected);
@@ -178,7 +178,7 @@ fn an_error_ends_the_request_statement_by_statement() {
     assert_eq!(
         answer.text(),
         "{\"results\":[{\"statement_id\":0,\"series\":[{\"name\":\"databases\",\"columns\":[\"name\"],\
-         \"values\":[[\"k8s\"]]}]},{\"statement_id\":1,\"error\":\"database not found: x\"},\
+         \"values\":[[\"_internal\"],[\"k8s\"]]}]},{\"statement_id\":1,\"error\":\"database not found: x\"},\
          {\"statement_id\":2,\"error\":\"not executed\"}]}\n"
     );
 }
@@ -201,7 +201,7 @@ fn a_get_that_changes_something_works_with_a_warning() {
     let answer = server.query("", "SHOW DATABASES", "");
     assert_eq!(
         answer["results"][0]["series"][0]["values"],
-        json!([["k8s"], ["made by get"], ["posted"]])
+        json!([["_internal"], ["k8s"], ["made by get"], ["posted"]])
     );
 }
 

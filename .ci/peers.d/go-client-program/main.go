@@ -1,5 +1,5 @@
-// What the Go client of InfluxDB 1.x (v2 API) does with a server at 127.0.0.1; the port is the
-// argument.
+// What the Go client of InfluxDB 1.x (v2 API) does with a server at 127.0.0.1; the arguments are
+// its port, and `open` or `users`: whether it has the user root with the password tiger.
 package main
 
 import (
@@ -22,7 +22,7 @@ func main() {
 	c, err := client.NewHTTPClient(client.HTTPConfig{
 		Addr:     "http://127.0.0.1:" + os.Args[1],
 		Username: "root",
-		Password: "root",
+		Password: "tiger",
 	})
 	must("a client", err)
 	defer c.Close()
@@ -84,6 +84,17 @@ func main() {
 		log.Fatalf("a write to an unknown database: %v", err)
 	}
 	fmt.Println("go-client: a write to an unknown database is refused")
+	if os.Args[2] == "users" {
+		stranger, err := client.NewHTTPClient(client.HTTPConfig{
+			Addr: "http://127.0.0.1:" + os.Args[1], Username: "root", Password: "wrong",
+		})
+		must("a client", err)
+		refused(stranger, client.NewQuery("SHOW DATABASES", "", ""), "authorization failed")
+		if err := stranger.Write(batch); err == nil || !strings.Contains(err.Error(), "authorization failed") {
+			log.Fatalf("a write with a wrong password: %v", err)
+		}
+		fmt.Println("go-client: a write with a wrong password is refused")
+	}
 }
 
 func ask(c client.Client, query client.Query) *client.Response {

@@ -10,8 +10,8 @@ use std::error::Error;
 use std::time::Instant;
 
 use plimsoll_benches::dashboards::queries::{Question, questions};
-use plimsoll_benches::dashboards::server::{Kind, Server};
 use plimsoll_benches::fleet::{Fleet, Layout, Shape};
+use plimsoll_benches::server::{Kind, Server};
 
 /// How often each question is asked; the median counts.
 const ROUNDS: usize = 15;

@@ -1,6 +1,6 @@
 //! The dashboard queries, in InfluxQL and in VictoriaMetrics' nearest words.
 
-use super::server::Kind;
+use crate::server::Kind;
 
 /// One question in both languages.
 #[derive(Debug)]

@@ -1,9 +1,11 @@
 //! `plimsoll check-config`: finds what `serve` would refuse.
 
 use super::print;
+use crate::app::shared_secret;
 use crate::collect;
 use crate::config::{Config, probe_data, probe_files, probe_listen};
 use crate::exit::Failure;
+use crate::http::probe_tls;
 
 /// Looks at everything that the configuration names.
 ///
@@ -16,6 +18,8 @@ pub fn run(config: &Config, warnings: &[String]) -> Result<(), Failure> {
     let found = [
         collect::check(&config.sources),
         probe_files(&config.sources),
+        shared_secret(config.http.shared_secret_file.as_deref()).map(drop),
+        config.http.tls.as_ref().map_or(Ok(()), probe_tls),
         probe_data(config),
         probe_listen(config.listen),
     ];

@@ -1,14 +1,14 @@
 //! A small HTTP client for commands that ask a server.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use url::Position;
+use clap::Args;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Certificate, ClientBuilder, Method, StatusCode, redirect};
 
 use crate::config::SourceUrl;
 use crate::exit::{Code, Failure};
@@ -22,27 +22,70 @@ pub(super) fn server(text: &str) -> Result<SourceUrl, Failure> {
     read.map_err(|error| Failure::new(Code::Configuration, format!("--url: {error}")))
 }
 
+/// Who asks a server.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Login {
+    /// The user to ask as; the password comes from the variable INFLUX_PASSWORD
+    #[arg(long, value_name = "NAME", env = "INFLUX_USERNAME")]
+    username: Option<String>,
+    /// File with the authority that signed the server's certificate, PEM [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+impl Login {
+    /// The header that says it, where a user is named.
+    fn header(&self) -> Option<HeaderValue> {
+        let name = self.username.as_deref().filter(|name| !name.is_empty())?;
+        let password = std::env::var("INFLUX_PASSWORD").unwrap_or_default();
+        let encoded = STANDARD.encode(format!("{name}:{password}"));
+        let mut header = HeaderValue::from_str(&format!("Basic {encoded}")).ok()?;
+        header.set_sensitive(true);
+        Some(header)
+    }
+
+    /// A client that trusts the given authority, or else the system's.
+    fn trust(&self, scheme: &str) -> Result<ClientBuilder, String> {
+        // An error says that another part of this process was first, with the same provider.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let builder = reqwest::Client::builder().no_proxy();
+        if scheme == "http" {
+            // Without it the system's certificates are loaded, which a bare image has not.
+            return Ok(builder.tls_certs_only([]));
+        }
+        let Some(path) = &self.ca_file else {
+            return Ok(builder);
+        };
+        let wrong = |why: String| format!("--ca-file {}: {why}", path.display());
+        let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+        let certificates = Certificate::from_pem_bundle(&pem);
+        let certificates = certificates.map_err(|error| wrong(error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(wrong("it holds no certificate in PEM".to_owned()));
+        }
+        Ok(builder.tls_certs_only(certificates))
+    }
+}
+
 /// Asks the server at `url` and waits for all of its answer.
 ///
 /// # Errors
 /// A line that says what did not work, with the address and without its password.
 pub(super) fn ask(
     url: &SourceUrl,
+    login: &Login,
     method: Method,
     path: &str,
     form: Option<String>,
     timeout: Duration,
 ) -> Result<(StatusCode, Bytes), Failure> {
     let failed = |why: String| Failure::new(Code::Failed, format!("{url}{path}: {why}"));
-    if url.0.scheme() != "http" {
-        return Err(failed("only http:// is spoken here".to_owned()));
-    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| failed(error.to_string()))?;
     let answer = async {
-        let exchange = exchange(url, method, path, form);
+        let exchange = exchange(url, login, method, path, form);
         match tokio::time::timeout(timeout, exchange).await {
             Ok(answer) => answer.map_err(failed),
             Err(_) => Err(failed(format!("no answer within {timeout:?}"))),
@@ -53,30 +96,35 @@ pub(super) fn ask(
 
 async fn exchange(
     url: &SourceUrl,
+    login: &Login,
     method: Method,
     path: &str,
     form: Option<String>,
 ) -> Result<(StatusCode, Bytes), String> {
-    let host = url.0.host_str().ok_or("the address names no host")?;
-    let port = url.0.port_or_known_default().unwrap_or(8086);
-    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port));
-    let stream = stream.await.map_err(|error| error.to_string())?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| error.to_string())?;
-    // The connection's own task; it ends when `sender` is dropped.
-    tokio::spawn(connection);
-    let base = url.0.path().trim_end_matches('/');
-    let request = Request::builder()
-        .method(method)
-        .uri(format!("{base}{path}"))
-        .header(HOST, &url.0[Position::BeforeHost..Position::AfterPort])
+    let client = login
+        .trust(url.0.scheme())?
+        .redirect(redirect::Policy::none())
+        .build();
+    let client = client.map_err(why)?;
+    let base = url.0.as_str().trim_end_matches('/');
+    let mut request = client
+        .request(method, format!("{base}{path}"))
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .body(Full::new(Bytes::from(form.unwrap_or_default())))
-        .map_err(|error| error.to_string())?;
-    let answer = sender.send_request(request).await;
-    let answer = answer.map_err(|error| error.to_string())?;
+        .body(form.unwrap_or_default());
+    if let Some(header) = login.header() {
+        request = request.header(AUTHORIZATION, header);
+    }
+    let answer = request.send().await.map_err(why)?;
     let status = answer.status();
-    let body = answer.into_body().collect().await;
-    Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))
+    Ok((status, answer.bytes().await.map_err(why)?))
+}
+
+/// The innermost reason; the address, which may hold a password, stands in front already.
+fn why(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut reason: &dyn std::error::Error = &error;
+    while let Some(source) = reason.source() {
+        reason = source;
+    }
+    reason.to_string()
 }

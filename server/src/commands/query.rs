@@ -2,10 +2,10 @@
 
 use clap::{Args, ValueEnum};
 use form_urlencoded::Serializer;
-use hyper::Method;
+use reqwest::Method;
 use serde_json::Value;
 
-use super::client::{ask, server};
+use super::client::{Login, ask, server};
 use super::print;
 use crate::app::DATABASE;
 use crate::config::{Duration, Parsed};
@@ -19,6 +19,8 @@ pub struct QueryArgs {
     /// The server to ask
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8086")]
     url: String,
+    #[command(flatten)]
+    login: Login,
     /// The database
     #[arg(long, value_name = "NAME", default_value = DATABASE)]
     database: String,
@@ -46,7 +48,14 @@ pub fn run(args: &QueryArgs) -> Result<(), Failure> {
         .append_pair("db", &args.database)
         .finish();
     let url = &server(&args.url)?;
-    let (status, body) = ask(url, Method::POST, "/query", Some(form), args.timeout.0.0)?;
+    let (status, body) = ask(
+        url,
+        &args.login,
+        Method::POST,
+        "/query",
+        Some(form),
+        args.timeout.0.0,
+    )?;
     let failed = |text: &str| Failure::new(Code::Failed, text.to_owned());
     let answer: Value = serde_json::from_slice(&body)
         .map_err(|_| failed(&format!("{url}/query answered {status} and no JSON")))?;

@@ -17,8 +17,10 @@ use crate::clock::SystemClock;
 use crate::collect::{self, Collecting};
 use crate::config::{Config, probe_files};
 use crate::exit::{Code, Failure};
-use crate::http::{self, Listener};
+use crate::http::{self, Listener, Tls};
 use crate::logging;
+use crate::monitor::Monitor;
+use crate::udp::Udp;
 use crate::workers::Workers;
 
 /// The tree of a query may be deep, and is walked by recursion.
@@ -41,15 +43,18 @@ pub fn run(config: Config, warnings: &[String]) -> Result<(), Failure> {
         .enable_all()
         .thread_name("http")
         .thread_stack_size(THREAD_STACK_BYTES)
-        .max_blocking_threads(Workers::threads_max(config.query.concurrent_max))
+        .max_blocking_threads(Workers::threads_max(
+            config.query.concurrent_max,
+            config.http.write_limits,
+        ))
         .build()
         .map_err(|error| Failure::new(Code::Failed, format!("cannot start threads: {error}")))?;
-    let listener = runtime.block_on(Listener::bind(config.listen))?;
+    let listener = runtime.block_on(Listener::bind(&config))?;
     let clock = Arc::new(SystemClock);
     let (engine, report) = Engine::open(Arc::new(Disk), config.engine.clone(), clock.clone())
         .map_err(|error| Failure::engine(&error))?;
     say_what_opening_found(&report);
-    let app = Arc::new(App::new(engine, clock, &config));
+    let app = Arc::new(App::new(engine, clock, &config)?);
     app.prepare_database(&config)?;
     let ended = runtime.block_on(serve(&app, &config, listener));
     stop(runtime, app)?;
@@ -60,17 +65,30 @@ async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<()
     let signals = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
     );
-    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) = signals else {
         return Err(Failure::new(Code::Failed, "cannot take signals"));
     };
+    let udp = match &config.udp {
+        Some(udp) => Some(Udp::start(app, udp).await?),
+        None => None,
+    };
+    let monitor = Monitor::start(app, config)?;
     let collecting = Collecting::start(app, &config.sources)?;
     let (maintenance, broken) = Maintenance::start(app, config.engine.durability);
     print(&greeting(config, &listener));
     tracing::info!(address = %listener.address, "started");
     let mut ended = Ok(());
+    let tls = listener.tls();
+    let reload = async {
+        while hang_up.recv().await.is_some() {
+            reload(tls.clone()).await;
+        }
+    };
     let stop = async {
         tokio::select! {
+            () = reload => {}
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
             () = broken.notified() => {
@@ -79,10 +97,28 @@ async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<()
             }
         }
     };
-    http::serve(listener, http::router(Arc::clone(app)), stop).await;
+    let router = http::router(Arc::clone(app));
+    http::serve(listener, app, router, stop).await;
+    if let Some(udp) = udp {
+        udp.stop().await;
+    }
+    monitor.stop().await;
     collecting.stop().await;
     maintenance.stop();
     ended
+}
+
+/// SIGHUP: what can be read again is.
+async fn reload(tls: Option<Arc<Tls>>) {
+    let Some(tls) = tls else {
+        tracing::info!("SIGHUP: there is no certificate to read again");
+        return;
+    };
+    match tokio::task::spawn_blocking(move || tls.reload()).await {
+        Ok(Ok(())) => tracing::info!("SIGHUP: the certificate was read again"),
+        Ok(Err(failure)) => tracing::error!("SIGHUP: the old certificate stays: {failure}"),
+        Err(error) => tracing::error!(%error, "SIGHUP: the old certificate stays"),
+    }
 }
 
 /// Ends tasks and threads, then closes the engine, which syncs what is not yet synced.
@@ -122,14 +158,19 @@ fn greeting(config: &Config, listener: &Listener) -> String {
     let directory = &config.engine.directory;
     let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.clone());
     let address = listener.address;
-    let reachable = if address.ip().is_unspecified() {
-        format!("http://{}:{}", config.sources.hostname, address.port())
+    let scheme = if config.http.tls.is_some() {
+        "https"
     } else {
-        format!("http://{address}")
+        "http"
+    };
+    let reachable = if address.ip().is_unspecified() {
+        format!("{scheme}://{}:{}", config.sources.hostname, address.port())
+    } else {
+        format!("{scheme}://{address}")
     };
     let flag = match address.port() {
-        8086 if address.ip().is_loopback() => String::new(),
-        port => format!(" --url http://127.0.0.1:{port}"),
+        8086 if address.ip().is_loopback() && scheme == "http" => String::new(),
+        port => format!(" --url {scheme}://127.0.0.1:{port}"),
     };
     format!(
         "Collecting: {collected}\n\

@@ -8,11 +8,14 @@ use std::time::Duration;
 use plimsoll_engine::Options;
 use plimsoll_engine::catalog::{DAY_NS, Retention};
 use plimsoll_engine::engine::Durability;
+use plimsoll_ingest::line::Precision;
 use plimsoll_query::exec::Limits;
 use plimsoll_wal::storage::ReadMode;
 
 use super::layer::{Layer, Listen};
 use super::probe::{hostname, memory_limit_bytes};
+use crate::workers::WriteLimits;
+
 use super::value::{DurabilitySetting, LogLevel, Profile, RetentionSetting, SourceUrl};
 
 /// Everything that `serve` needs to know.
@@ -34,6 +37,10 @@ pub struct Config {
     pub query: QueryConfig,
     /// How the log is written.
     pub log: LogConfig,
+    /// Line protocol in UDP packets, where it is taken.
+    pub udp: Option<UdpConfig>,
+    /// How often the server writes its own figures into `_internal`; none: it does not.
+    pub monitor_every: Option<Duration>,
 }
 
 /// What is collected.
@@ -72,6 +79,54 @@ pub struct HttpConfig {
     pub body_bytes_max: usize,
     /// What `X-Influxdb-Version` says.
     pub influxdb_version: String,
+    /// Whether requests must say who they come from.
+    pub auth_enabled: bool,
+    /// Whether `/ping`, `/metrics` and their like must, too.
+    pub ping_auth_enabled: bool,
+    /// What JSON Web Tokens are signed with.
+    pub shared_secret_file: Option<PathBuf>,
+    /// Certificate and key; none: no TLS.
+    pub tls: Option<TlsFiles>,
+    /// A Unix socket to listen on, too.
+    pub unix_socket: Option<PathBuf>,
+    /// Its permissions.
+    pub unix_socket_mode: u32,
+    /// How many connections there are at a time; 0: no limit.
+    pub connections_max: usize,
+    /// How many writes run and wait.
+    pub write_limits: WriteLimits,
+    /// Memory that the bodies of all requests may take.
+    pub bodies_bytes_max: usize,
+    /// How long a client may take for the headers of a request.
+    pub read_header_timeout: Duration,
+    /// How long a client may take for the body of a request.
+    pub read_body_timeout: Duration,
+    /// How long a client may take nothing of its answer.
+    pub write_idle_timeout: Duration,
+    /// How long running requests may take when the server stops.
+    pub shutdown_timeout: Duration,
+}
+
+/// The server's certificate and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and its chain, PEM.
+    pub certificate: PathBuf,
+    /// The key, PEM.
+    pub key: PathBuf,
+}
+
+/// Line protocol in UDP packets.
+#[derive(Debug, Clone)]
+pub struct UdpConfig {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The database that is written into.
+    pub database: String,
+    /// Its policy; empty: the default.
+    pub policy: String,
+    /// The precision of times.
+    pub precision: Precision,
 }
 
 /// What queries may do.
@@ -79,6 +134,8 @@ pub struct HttpConfig {
 pub struct QueryConfig {
     /// A query is stopped after this time.
     pub timeout: Option<Duration>,
+    /// A statement that takes this long is logged.
+    pub log_after: Option<Duration>,
     /// How many run at a time.
     pub concurrent_max: Option<usize>,
     /// How much each may read and answer.
@@ -135,6 +192,22 @@ const SELECT_BUCKETS_MAX: u64 = 1_000_000;
 const LOG_FILE_BYTES_MIN: u64 = 1 << 20;
 /// Below this no batch of a large body would find room.
 const HEAD_BYTES_MIN: u64 = 16 << 20;
+/// Writes wait for the disk together (group commit), so there are more of them than cores.
+const WRITES_MAX: usize = 32;
+const WRITES_WAITING_MAX: usize = 1024;
+const WRITE_WAIT: Duration = Duration::from_secs(10);
+/// Below the file descriptors that most systems give a service.
+const CONNECTIONS_MAX: usize = 4096;
+const READ_HEADER: Duration = Duration::from_secs(30);
+const READ_BODY: Duration = Duration::from_mins(5);
+const WRITE_IDLE: Duration = Duration::from_mins(1);
+const SHUTDOWN: Duration = Duration::from_secs(10);
+/// The owner and the group.
+const UNIX_SOCKET_MODE: u32 = 0o660;
+/// InfluxDB's `store-interval`.
+const MONITOR_EVERY: Duration = Duration::from_secs(10);
+/// Bodies of requests may take this much, however small the machine.
+const BODIES_BYTES_DEFAULT_MIN: u64 = 64 << 20;
 /// The default never goes below this, however small the machine.
 const HEAD_BYTES_DEFAULT_MIN: u64 = 64 << 20;
 
@@ -146,7 +219,10 @@ pub fn check(layer: Layer) -> Result<Config, Vec<String>> {
     let mut errors = Vec::new();
     let sources = sources(&layer, &mut errors);
     let engine = engine(&layer, &mut errors);
-    let body_bytes_max = layer.max_body_size.map_or(BODY_BYTES_MAX, |size| size.0.0);
+    let body_bytes_max = layer
+        .max_body_size
+        .as_ref()
+        .map_or(BODY_BYTES_MAX, |size| size.0.0);
     if body_bytes_max == 0 {
         errors.push("max_body_size is 0: no write would fit; the default is 25MB".to_owned());
     }
@@ -159,9 +235,20 @@ pub fn check(layer: Layer) -> Result<Config, Vec<String>> {
     }
     let influxdb_version = layer
         .influxdb_version
+        .clone()
         .unwrap_or_else(|| INFLUXDB_VERSION.to_owned());
     if !influxdb_version.bytes().all(|byte| byte.is_ascii_graphic()) {
         errors.push("influxdb_version must fit into a header: letters, digits, dots".to_owned());
+    }
+    let http = http(&layer, body_bytes_max, influxdb_version, &mut errors);
+    let monitor_every = layer
+        .monitor_store_interval
+        .map_or(MONITOR_EVERY, |time| time.0.0);
+    if monitor_every < Duration::from_secs(1) {
+        errors.push("monitor_store_interval is below 1s; the default is 10s".to_owned());
+    }
+    if layer.udp_database.as_deref() == Some("") {
+        errors.push("udp_database is empty: name a database".to_owned());
     }
     if !errors.is_empty() {
         return Err(errors);
@@ -176,11 +263,24 @@ pub fn check(layer: Layer) -> Result<Config, Vec<String>> {
             .map_or(RETENTION, |retention| retention.0.0),
         retention_is_set: layer.retention.is_some(),
         sources,
-        http: HttpConfig {
-            body_bytes_max: usize::try_from(body_bytes_max).unwrap_or(usize::MAX),
-            influxdb_version,
-        },
+        http,
+        udp: layer.udp_listen.map(|listen| UdpConfig {
+            listen: listen.0.0,
+            database: layer
+                .udp_database
+                .clone()
+                .unwrap_or_else(|| "udp".to_owned()),
+            policy: layer.udp_retention_policy.clone().unwrap_or_default(),
+            precision: layer
+                .udp_precision
+                .map_or(Precision::Nanoseconds, |precision| precision.0.0),
+        }),
+        monitor_every: layer
+            .monitor_store_enabled
+            .unwrap_or(true)
+            .then_some(monitor_every),
         query: QueryConfig {
+            log_after: layer.log_queries_after.and_then(|time| nonzero(time.0.0)),
             timeout: nonzero(layer.query_timeout.map_or(QUERY_TIMEOUT, |time| time.0.0)),
             concurrent_max: nonzero(
                 layer
@@ -203,6 +303,86 @@ pub fn check(layer: Layer) -> Result<Config, Vec<String>> {
                 .map_or(LogLevel(tracing::Level::INFO), |level| level.0),
         },
     })
+}
+
+fn http(
+    layer: &Layer,
+    body_bytes_max: u64,
+    influxdb_version: String,
+    errors: &mut Vec<String>,
+) -> HttpConfig {
+    let count = |setting: Option<u64>, default: usize| {
+        setting.map_or(default, |count| {
+            usize::try_from(count).unwrap_or(usize::MAX)
+        })
+    };
+    let mut time = |key: &str, setting: &Option<super::Parsed<super::Duration>>, default| {
+        let time = setting.as_ref().map_or(default, |time| time.0.0);
+        if time.is_zero() {
+            errors.push(format!("{key} is 0: every client would be too slow"));
+        }
+        time
+    };
+    let write_limits = WriteLimits {
+        running_max: count(layer.max_concurrent_write_limit, WRITES_MAX),
+        waiting_max: count(layer.max_enqueued_write_limit, WRITES_WAITING_MAX),
+        wait: time(
+            "enqueued_write_timeout",
+            &layer.enqueued_write_timeout,
+            WRITE_WAIT,
+        ),
+    };
+    let read_header_timeout = time(
+        "read_header_timeout",
+        &layer.read_header_timeout,
+        READ_HEADER,
+    );
+    let read_body_timeout = time("read_body_timeout", &layer.read_body_timeout, READ_BODY);
+    let write_idle_timeout = time("write_idle_timeout", &layer.write_idle_timeout, WRITE_IDLE);
+    let shutdown_timeout = time("shutdown_timeout", &layer.shutdown_timeout, SHUTDOWN);
+    let bodies_bytes_max = layer.request_memory_max.as_ref().map_or_else(
+        || (memory_limit_bytes() / 8).max(BODIES_BYTES_DEFAULT_MIN),
+        |size| size.0.0,
+    );
+    if bodies_bytes_max < body_bytes_max {
+        errors.push(
+            "request_memory_max is smaller than max_body_size: the largest body would never fit"
+                .to_owned(),
+        );
+    }
+    let tls = match (&layer.tls_certificate_file, &layer.tls_key_file) {
+        (Some(certificate), Some(key)) => Some(TlsFiles {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        }),
+        (None, None) => None,
+        _ => {
+            errors.push(
+                "tls_certificate_file and tls_key_file belong together: name both".to_owned(),
+            );
+            None
+        }
+    };
+    HttpConfig {
+        body_bytes_max: usize::try_from(body_bytes_max).unwrap_or(usize::MAX),
+        influxdb_version,
+        auth_enabled: layer.auth_enabled.unwrap_or(false),
+        ping_auth_enabled: layer.ping_auth_enabled.unwrap_or(false),
+        shared_secret_file: layer.shared_secret_file.clone(),
+        tls,
+        unix_socket: layer.unix_socket.clone(),
+        unix_socket_mode: layer
+            .unix_socket_permissions
+            .as_ref()
+            .map_or(UNIX_SOCKET_MODE, |mode| mode.0.0),
+        connections_max: count(layer.max_connection_limit, CONNECTIONS_MAX),
+        write_limits,
+        bodies_bytes_max: usize::try_from(bodies_bytes_max).unwrap_or(usize::MAX),
+        read_header_timeout,
+        read_body_timeout,
+        write_idle_timeout,
+        shutdown_timeout,
+    }
 }
 
 fn sources(layer: &Layer, errors: &mut Vec<String>) -> SourcesConfig {

@@ -87,6 +87,52 @@ settings! {
     io: Text Parsed<Io>,
     /// The largest body of a request.
     max_body_size: Text Parsed<Bytes>,
+    /// Memory that the bodies of all requests may take.
+    request_memory_max: Text Parsed<Bytes>,
+    /// Whether requests must say who they come from.
+    auth_enabled: Flag bool,
+    /// Whether `/ping`, `/metrics` and their like must, too.
+    ping_auth_enabled: Flag bool,
+    /// The file with what JSON Web Tokens are signed with.
+    shared_secret_file: Text PathBuf,
+    /// The file with the server's certificate and its chain, PEM.
+    tls_certificate_file: Text PathBuf,
+    /// The file with the certificate's key, PEM.
+    tls_key_file: Text PathBuf,
+    /// The path of a Unix socket to listen on, too.
+    unix_socket: Text PathBuf,
+    /// Who may use the Unix socket, as `chmod` has it.
+    unix_socket_permissions: Text Parsed<Permissions>,
+    /// How many connections there are at a time; 0: no limit.
+    max_connection_limit: Text u64,
+    /// How many writes run at a time; 0: no limit.
+    max_concurrent_write_limit: Text u64,
+    /// How many writes wait for their turn.
+    max_enqueued_write_limit: Text u64,
+    /// How long a write waits for its turn.
+    enqueued_write_timeout: Text Parsed<Duration>,
+    /// How long a client may take for the headers of a request.
+    read_header_timeout: Text Parsed<Duration>,
+    /// How long a client may take for the body of a request.
+    read_body_timeout: Text Parsed<Duration>,
+    /// How long a client may take nothing of its answer.
+    write_idle_timeout: Text Parsed<Duration>,
+    /// How long running requests may take when the server stops.
+    shutdown_timeout: Text Parsed<Duration>,
+    /// The address for line protocol in UDP packets; none: they are not taken.
+    udp_listen: Text Parsed<Listen>,
+    /// The database that they are written into.
+    udp_database: Text String,
+    /// The policy that they are written into; empty: the default.
+    udp_retention_policy: Text String,
+    /// The precision of their times.
+    udp_precision: Text Parsed<UdpPrecision>,
+    /// Whether the server writes its own figures into the database `_internal`.
+    monitor_store_enabled: Flag bool,
+    /// How often it does.
+    monitor_store_interval: Text Parsed<Duration>,
+    /// Statements that take this long are logged; 0: none.
+    log_queries_after: Text Parsed<Duration>,
     /// A query is stopped after this time; 0: never.
     query_timeout: Text Parsed<Duration>,
     /// How many queries run at a time; 0: no limit.
@@ -127,6 +173,36 @@ impl std::str::FromStr for Listen {
         text.parse().map(Self).map_err(|_| {
             format!("`{text}` is not an address such as 127.0.0.1:8086, 0.0.0.0:8086 or [::1]:8086")
         })
+    }
+}
+
+/// Permissions of a file, in octal: `0660`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permissions(pub u32);
+
+impl std::str::FromStr for Permissions {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        u32::from_str_radix(text.trim(), 8)
+            .ok()
+            .filter(|mode| *mode <= 0o777)
+            .map(Self)
+            .ok_or_else(|| format!("`{text}` is not a file's permissions such as 0660"))
+    }
+}
+
+/// The precision of times in UDP packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UdpPrecision(pub plimsoll_ingest::line::Precision);
+
+impl std::str::FromStr for UdpPrecision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        plimsoll_ingest::line::Precision::from_v1(text.trim())
+            .map(Self)
+            .map_err(|_| format!("`{text}` is none of n, u, ms, s, m and h"))
     }
 }
 

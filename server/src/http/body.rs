@@ -1,26 +1,53 @@
 //! Bodies of requests: bounded in size and in time, unpacked where they are packed.
 
 use std::io::Read;
+use std::ops::Deref;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt;
+
+use super::room::{Full, Room};
+use crate::app::App;
 
 /// A client that sends nothing for this long is gone.
 const IDLE: Duration = Duration::from_secs(30);
 /// How much room is made before anything has arrived.
 const RESERVE_BYTES_MAX: usize = 1 << 20;
+/// How much is unpacked at a time.
+const UNPACK_BYTES: usize = 64 << 10;
+
+/// A body, and the room that it takes.
+#[derive(Debug)]
+pub(super) struct Received {
+    bytes: Bytes,
+    room: Room,
+}
+
+impl Deref for Received {
+    type Target = Bytes;
+
+    fn deref(&self) -> &Bytes {
+        &self.bytes
+    }
+}
 
 /// Why there is no body.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
-    /// It is over the limit.
+    /// It is over the limit; the text is InfluxDB's.
     #[error("Request Entity Too Large")]
     TooLarge,
+    /// All requests together are over theirs.
+    #[error("the bodies of requests fill request_memory_max ({0} bytes): try again in a moment")]
+    Full(usize),
+    /// It took longer than it may.
+    #[error("the request's body did not come within read_body_timeout ({0:?})")]
+    Slow(Duration),
     /// It stopped in the middle.
     #[error("the request's body ended early: {0}")]
     Broken(String),
@@ -29,15 +56,49 @@ pub(super) enum BodyError {
     Packed(std::io::Error),
 }
 
-/// Reads a whole body of at most `bytes_max`.
+impl BodyError {
+    /// What it is answered with.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Slow(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Broken(_) | Self::Packed(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl From<Full> for BodyError {
+    fn from(full: Full) -> Self {
+        Self::Full(full.0)
+    }
+}
+
+/// Reads a whole body, within the limits of the settings.
 ///
 /// # Errors
-/// [`BodyError::TooLarge`], [`BodyError::Broken`].
+/// All of [`BodyError`] but [`BodyError::Packed`].
 pub(super) async fn read(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Received, BodyError> {
+    let deadline = app.http.read_body_timeout;
+    let room = app.bodies.room();
+    tokio::time::timeout(
+        deadline,
+        gather(headers, body, app.http.body_bytes_max, room),
+    )
+    .await
+    .map_err(|_| BodyError::Slow(deadline))?
+}
+
+async fn gather(
     headers: &HeaderMap,
     mut body: Body,
     bytes_max: usize,
-) -> Result<Bytes, BodyError> {
+    mut room: Room,
+) -> Result<Received, BodyError> {
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -48,21 +109,40 @@ pub(super) async fn read(
         .and_then(|len| usize::try_from(len).ok())
         .unwrap_or(0);
     let mut whole = BytesMut::with_capacity(expected.min(RESERVE_BYTES_MAX));
+    let (mut len, mut full) = (0, None);
     loop {
         let frame = tokio::time::timeout(IDLE, body.frame())
             .await
             .map_err(|_| BodyError::Broken(format!("nothing came for {IDLE:?}")))?;
         let Some(frame) = frame else {
-            return Ok(whole.freeze());
+            break;
         };
         let frame = frame.map_err(|error| BodyError::Broken(error.to_string()))?;
         let Ok(piece) = frame.into_data() else {
             continue;
         };
-        if whole.len() + piece.len() > bytes_max {
+        len += piece.len();
+        if len > bytes_max {
             return Err(BodyError::TooLarge);
         }
-        whole.extend_from_slice(&piece);
+        // Where there is no room, the rest is read and dropped: a client that still sends when it
+        // is answered would see a broken connection and not the answer.
+        match room.grow(piece.len()) {
+            Ok(()) if full.is_none() => whole.extend_from_slice(&piece),
+            Ok(()) => {}
+            Err(error) => {
+                whole = BytesMut::new();
+                room = room.budget().room();
+                full = Some(error);
+            }
+        }
+    }
+    match full {
+        Some(full) => Err(full.into()),
+        None => Ok(Received {
+            bytes: whole.freeze(),
+            room,
+        }),
     }
 }
 
@@ -73,19 +153,32 @@ pub(super) fn is_gzip(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"gzip"))
 }
 
-/// Unpacks a body. The limit holds for what comes out, too, so that a small request cannot fill
-/// the memory.
-///
-/// # Errors
-/// [`BodyError::TooLarge`], [`BodyError::Packed`].
-pub(super) fn unpack(packed: &[u8], bytes_max: usize) -> Result<Vec<u8>, BodyError> {
-    let mut unpacked = Vec::new();
-    MultiGzDecoder::new(packed)
-        .take(bytes_max as u64 + 1)
-        .read_to_end(&mut unpacked)
-        .map_err(BodyError::Packed)?;
-    if unpacked.len() > bytes_max {
-        return Err(BodyError::TooLarge);
+impl Received {
+    /// Unpacks it. The limits hold for what comes out, too, so that a small request cannot fill
+    /// the memory.
+    ///
+    /// # Errors
+    /// [`BodyError::TooLarge`], [`BodyError::Full`], [`BodyError::Packed`].
+    pub(super) fn unpack(self, bytes_max: usize) -> Result<Self, BodyError> {
+        let Self { bytes, mut room } = self;
+        let mut unpacked = Vec::new();
+        let mut reader = MultiGzDecoder::new(&bytes[..]);
+        loop {
+            let before = unpacked.len();
+            let mut some = (&mut reader).take(UNPACK_BYTES as u64);
+            some.read_to_end(&mut unpacked).map_err(BodyError::Packed)?;
+            let more = unpacked.len() - before;
+            if more == 0 {
+                break;
+            }
+            if unpacked.len() > bytes_max {
+                return Err(BodyError::TooLarge);
+            }
+            room.grow(more)?;
+        }
+        Ok(Self {
+            bytes: unpacked.into(),
+            room,
+        })
     }
-    Ok(unpacked)
 }

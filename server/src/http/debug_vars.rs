@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::reply;
 use crate::app::App;
+use crate::figures::figures;
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
 
@@ -26,46 +27,22 @@ pub(super) async fn serve(State(app): State<Arc<App>>) -> Response {
 }
 
 fn variables(app: &App) -> Value {
-    let (stats, requests) = (app.engine.stats(), app.requests.counts());
     let (now, started) = (app.clock.now().0, app.started.0);
     let uptime = now.saturating_sub(started) / NS_PER_SECOND;
-    let points = |name: &str, values: Value| json!({"name": name, "tags": {}, "values": values});
-    json!({
+    let mut variables = json!({
         "system": {"currentTime": text(now), "started": text(started), "uptime": uptime},
         "build": {"Version": app.http.influxdb_version, "Plimsoll": env!("CARGO_PKG_VERSION")},
         // Never the arguments: an address among them may hold a password.
         "cmdline": ["plimsoll"],
-        "httpd": points("httpd", json!({
-            "req": requests.all,
-            "queryReq": requests.queries,
-            "writeReq": requests.writes,
-            "pingReq": requests.pings,
-            "clientError": requests.client_errors,
-            "serverError": requests.server_errors,
-            "pointsWrittenOK": stats.points_written,
-            "pointsWrittenDropped": stats.points_rejected,
-        })),
-        "write": points("write", json!({
-            "req": requests.writes,
-            "pointReq": stats.points_written + stats.points_rejected,
-            "writeDrop": stats.points_rejected,
-        })),
-        "plimsoll": points("plimsoll", json!({
-            "valuesWritten": stats.values_written,
-            "headBytes": stats.head_bytes,
-            "logBytes": stats.log_bytes,
-            "partitions": stats.partitions,
-            "segments": stats.segments,
-            "segmentBytes": stats.segment_bytes,
-            "flushes": stats.flushes,
-            "deletions": stats.deletions,
-            "tombstones": stats.tombstones,
-            "compactions": stats.compactions,
-            "compactionsFailed": stats.compactions_failed,
-            "partitionsExpired": stats.partitions_expired,
-            "writesRefused": u64::from(stats.writes_refused.is_some()),
-        })),
-    })
+    });
+    for figure in figures(app) {
+        let group = &mut variables[figure.group];
+        if group.is_null() {
+            *group = json!({"name": figure.group, "tags": {}, "values": {}});
+        }
+        group["values"][figure.key] = figure.value.into();
+    }
+    variables
 }
 
 fn text(ns: i64) -> Value {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, StatusCode};
@@ -10,6 +11,7 @@ use plimsoll_query::{Cancel, Context, delete};
 use serde::Deserialize;
 
 use super::body;
+use super::identity::Identity;
 use super::parameters::Parameters;
 use super::pretty::Layout;
 use super::reply;
@@ -26,28 +28,31 @@ struct Asked {
 }
 
 /// Answers 200 with nothing, as 1.12 does.
-pub(super) async fn serve(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    match take(app, request).await {
+pub(super) async fn serve(
+    State(app): State<Arc<App>>,
+    Extension(identity): Extension<Identity>,
+    request: Request<Body>,
+) -> Response {
+    match take(app, identity, request).await {
         Ok(()) => StatusCode::OK.into_response(),
         Err((status, text)) => reply::error(status, &text, Layout::Compact),
     }
 }
 
-async fn take(app: Arc<App>, request: Request<Body>) -> Result<(), Problem> {
+async fn take(app: Arc<App>, identity: Identity, request: Request<Body>) -> Result<(), Problem> {
     let (parts, body) = request.into_parts();
-    let body = body::read(&parts.headers, body, app.http.body_bytes_max)
-        .await
-        .map_err(body_problem)?;
+    let body = body::read(&app, &parts.headers, body).await;
+    let body = body.map_err(|error| body_problem(&error))?;
     let parameters = Parameters::of_address(parts.uri.query());
     let workers = Arc::clone(&app);
     workers
         .workers
-        .write(move || apply(&app, parameters.value("bucket"), &body))
+        .write(move || apply(&app, &identity, parameters.value("bucket"), &body))
         .await
         .map_err(refused_problem)?
 }
 
-fn apply(app: &App, name: &str, body: &[u8]) -> Result<(), Problem> {
+fn apply(app: &App, identity: &Identity, name: &str, body: &[u8]) -> Result<(), Problem> {
     let bad = |text: String| (StatusCode::BAD_REQUEST, text);
     let missing = |text: String| (StatusCode::NOT_FOUND, text);
     let (database, policy) =
@@ -60,6 +65,7 @@ fn apply(app: &App, name: &str, body: &[u8]) -> Result<(), Problem> {
             "delete - retention policy not found in {database:?}: {policy:?}"
         ))
     })?;
+    identity.may_delete(app, database)?;
     let asked: Asked = serde_json::from_slice(body)
         .map_err(|error| bad(format!("delete - cannot parse request body: {error}")))?;
     let cancel = Cancel::default();

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use super::query::accepted;
 use crate::app::App;
 
 const VERSION: HeaderName = HeaderName::from_static("x-influxdb-version");
@@ -15,18 +16,32 @@ const BUILD: HeaderName = HeaderName::from_static("x-influxdb-build");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The id of a request, as its answer and the log give it.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(HeaderValue);
+
+impl RequestId {
+    pub(super) fn text(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
 /// Adds version, build and the request's id, the client's where it sent one.
-pub(super) async fn add(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(super) async fn add(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    // An empty answer has the type that a full one would have had, as in InfluxDB.
+    let (_, kind) = accepted(request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).await;
     let status = response.status();
     app.requests.count(&path, status);
     // Never the whole address: it may hold a password, or text of a query that does.
-    tracing::debug!(%method, path, status = status.as_u16(), "request");
+    let request_id = id.to_str().unwrap_or_default();
+    tracing::debug!(%method, path, status = status.as_u16(), request_id, "request");
     let headers = response.headers_mut();
     if status == StatusCode::NO_CONTENT {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     headers.insert(VERSION, app.version_header.clone());
     headers.insert(BUILD, HeaderValue::from_static("OSS"));

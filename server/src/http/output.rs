@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use axum::http::StatusCode;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -35,7 +36,7 @@ pub(super) enum Packing {
 #[derive(Debug)]
 pub(super) enum Piece {
     /// The request cannot be answered; nothing else follows.
-    Refused(String),
+    Refused(StatusCode, String),
     /// All of the answer at once; nothing else follows.
     Whole(Bytes),
     /// Some of it.
@@ -156,7 +157,7 @@ impl Incoming {
     /// The first piece; none where the query broke off.
     pub(super) async fn first(&mut self) -> Option<Piece> {
         let first = self.receiver.recv().await;
-        self.ended = matches!(first, Some(Piece::Whole(_) | Piece::Refused(_)));
+        self.ended = matches!(first, Some(Piece::Whole(_) | Piece::Refused(..)));
         first
     }
 }
@@ -170,7 +171,7 @@ impl Stream for Incoming {
         }
         self.receiver.poll_recv(context).map(|piece| match piece {
             Some(Piece::Part(bytes) | Piece::Whole(bytes)) => Some(Ok(bytes)),
-            Some(Piece::End | Piece::Refused(_)) => {
+            Some(Piece::End | Piece::Refused(..)) => {
                 self.ended = true;
                 None
             }

@@ -2,12 +2,13 @@
 
 mod params;
 mod run;
+mod users;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -17,13 +18,15 @@ use plimsoll_query::json::Epoch;
 use plimsoll_query::{Cancel, Params};
 
 use super::answer::{self, Format};
-use super::body::{self, BodyError};
+use super::body;
+use super::headers::RequestId;
+use super::identity::Identity;
 use super::output::{self, Incoming, Output, Packing, Piece};
 use super::parameters::Parameters;
 use super::pretty::Layout;
 use super::reply;
 use crate::app::App;
-use run::Query;
+use run::{Asker, Query};
 
 /// InfluxDB's `chunk_size`.
 const CHUNK_ROWS: usize = 10_000;
@@ -38,23 +41,25 @@ struct Shape {
 }
 
 /// Takes a query.
-pub(super) async fn serve(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+pub(super) async fn serve(
+    State(app): State<Arc<App>>,
+    Extension(identity): Extension<Identity>,
+    Extension(id): Extension<RequestId>,
+    request: Request<Body>,
+) -> Response {
     let (parts, body) = request.into_parts();
-    let body = match body::read(&parts.headers, body, app.http.body_bytes_max).await {
+    let body = match body::read(&app, &parts.headers, body).await {
         Ok(body) => body,
         Err(error) => {
-            let status = match error {
-                BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-                BodyError::Broken(_) | BodyError::Packed(_) => StatusCode::BAD_REQUEST,
-            };
             let shape = shape(&parts.headers, &Parameters::default());
-            return refuse(status, &error.to_string(), shape);
+            return refuse(error.status(), &error.to_string(), shape);
         }
     };
     let parameters = Parameters::of_address(parts.uri.query()).with_form(&parts.headers, &body);
     drop(body);
     let shape = shape(&parts.headers, &parameters);
-    let query = match query(&parts.method, &parameters, shape.format) {
+    let asker = Asker { identity, id };
+    let query = match query(&parts.method, &parameters, shape.format, asker) {
         Ok(query) => query,
         Err(text) => return refuse(StatusCode::BAD_REQUEST, &text, shape),
     };
@@ -93,9 +98,7 @@ async fn start(app: &Arc<App>, query: Query, shape: Shape, asynchronous: bool) -
         return StatusCode::NO_CONTENT.into_response();
     }
     let body = match incoming.first().await {
-        Some(Piece::Refused(text)) => {
-            return refuse(StatusCode::BAD_REQUEST, &text, shape);
-        }
+        Some(Piece::Refused(status, text)) => return refuse(status, &text, shape),
         Some(Piece::Whole(bytes)) => Body::from(bytes),
         Some(Piece::Part(bytes)) => stream(bytes, incoming, deadline),
         Some(Piece::End) | None => {
@@ -155,7 +158,12 @@ impl Drop for Deadline {
     }
 }
 
-fn query(method: &Method, parameters: &Parameters, format: Format) -> Result<Query, String> {
+fn query(
+    method: &Method,
+    parameters: &Parameters,
+    format: Format,
+    asker: Asker,
+) -> Result<Query, String> {
     let text = parameters.value("q").trim();
     if text.is_empty() {
         return Err("missing required parameter \"q\"".to_owned());
@@ -168,6 +176,7 @@ fn query(method: &Method, parameters: &Parameters, format: Format) -> Result<Que
     };
     Ok(Query {
         text: text.to_owned(),
+        asker,
         params: bound?,
         database: parameters.value("db").to_owned(),
         policy: parameters.value("rp").to_owned(),
@@ -214,7 +223,7 @@ fn accepts_gzip(encoding: &str) -> bool {
 
 /// The first type of `Accept` that is known; JSON where none is. A chunked answer in msgpack is
 /// given in JSON: its clients read what `Content-Type` says.
-fn accepted(headers: &HeaderMap) -> (Format, &'static str) {
+pub(super) fn accepted(headers: &HeaderMap) -> (Format, &'static str) {
     let values = headers.get_all(ACCEPT).iter();
     let mut types = values
         .filter_map(|value| value.to_str().ok())

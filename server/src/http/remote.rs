@@ -8,7 +8,7 @@ mod influxql;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -17,7 +17,8 @@ use plimsoll_ingest::remote::{self, Error, ReadRequest, ReadResponse};
 use plimsoll_query::exec::TIMED_OUT;
 use plimsoll_query::{Cancel, Context, Params, execute, parse};
 
-use super::body;
+use super::body::{self, Received};
+use super::identity::Identity;
 use super::parameters::Parameters;
 use super::pretty::Layout;
 use super::query::Deadline;
@@ -33,16 +34,24 @@ struct Target {
 }
 
 /// Takes a remote write.
-pub(super) async fn write(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    match take(app, request).await {
+pub(super) async fn write(
+    State(app): State<Arc<App>>,
+    Extension(identity): Extension<Identity>,
+    request: Request<Body>,
+) -> Response {
+    match take(app, identity, request).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err((status, text)) => reply::error(status, &text, Layout::Compact),
     }
 }
 
 /// Answers a remote read with samples; the streamed form is not offered.
-pub(super) async fn read(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    match look_up(app, request).await {
+pub(super) async fn read(
+    State(app): State<Arc<App>>,
+    Extension(identity): Extension<Identity>,
+    request: Request<Body>,
+) -> Response {
+    match look_up(app, identity, request).await {
         Ok(packed) => {
             let kind = "application/x-protobuf";
             let mut response = reply::with_type(StatusCode::OK, kind, Body::from(packed));
@@ -54,8 +63,11 @@ pub(super) async fn read(State(app): State<Arc<App>>, request: Request<Body>) ->
     }
 }
 
-async fn take(app: Arc<App>, request: Request<Body>) -> Result<(), Problem> {
+async fn take(app: Arc<App>, identity: Identity, request: Request<Body>) -> Result<(), Problem> {
     let (target, body) = received(&app, request).await?;
+    app.requests.count_written_bytes(body.len());
+    check_database(&app, &target)?;
+    identity.may_write(&app, &target.database)?;
     let workers = Arc::clone(&app);
     workers
         .workers
@@ -65,7 +77,6 @@ async fn take(app: Arc<App>, request: Request<Body>) -> Result<(), Problem> {
 }
 
 fn store(app: &App, target: &Target, body: &Bytes) -> Result<(), Problem> {
-    check_database(app, target)?;
     let parsed = remote::points(body, app.http.body_bytes_max).map_err(|e| format_problem(&e))?;
     let mut problem = None;
     if !parsed.batch.is_empty() {
@@ -90,8 +101,14 @@ fn store(app: &App, target: &Target, body: &Bytes) -> Result<(), Problem> {
     problem.map_or(Ok(()), |text| Err((StatusCode::BAD_REQUEST, text)))
 }
 
-async fn look_up(app: Arc<App>, request: Request<Body>) -> Result<Vec<u8>, Problem> {
+async fn look_up(
+    app: Arc<App>,
+    identity: Identity,
+    request: Request<Body>,
+) -> Result<Vec<u8>, Problem> {
     let (target, body) = received(&app, request).await?;
+    check_database(&app, &target)?;
+    identity.may_read(&app, &target.database)?;
     let cancel = Arc::new(Cancel::default());
     let (sender, answer) = tokio::sync::oneshot::channel();
     let job = {
@@ -134,7 +151,6 @@ fn answer_all(
     body: &Bytes,
     cancel: &Cancel,
 ) -> Result<Vec<u8>, Problem> {
-    check_database(app, target)?;
     let request: ReadRequest =
         remote::unpack(body, app.http.body_bytes_max).map_err(|error| format_problem(&error))?;
     let snapshot = app.engine.snapshot();
@@ -168,11 +184,10 @@ fn answer_all(
     remote::pack(&response).map_err(|error| format_problem(&error))
 }
 
-async fn received(app: &App, request: Request<Body>) -> Result<(Target, Bytes), Problem> {
+async fn received(app: &App, request: Request<Body>) -> Result<(Target, Received), Problem> {
     let (parts, body) = request.into_parts();
-    let body = body::read(&parts.headers, body, app.http.body_bytes_max)
-        .await
-        .map_err(body_problem)?;
+    let body = body::read(app, &parts.headers, body).await;
+    let body = body.map_err(|error| body_problem(&error))?;
     let parameters = Parameters::of_address(parts.uri.query());
     let database = parameters.value("db").to_owned();
     if database.is_empty() {

@@ -5,14 +5,14 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use plimsoll_engine::{Error, Written};
 use plimsoll_ingest::line::{self, Dropped, Precision};
 
-use super::body::{self, BodyError};
+use super::body::{self, BodyError, Received};
+use super::identity::Identity;
 use super::parameters::Parameters;
 use super::pretty::Layout;
 use super::reply;
@@ -34,54 +34,78 @@ pub(super) type Problem = (StatusCode, String);
 type Addressed = fn(&Parameters) -> Result<Target, Problem>;
 
 /// Takes a write of InfluxDB 1.x.
-pub(super) async fn serve(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    answer(app, request, target).await
+pub(super) async fn serve(
+    State(app): State<Arc<App>>,
+    Extension(identity): Extension<Identity>,
+    request: Request<Body>,
+) -> Response {
+    answer(app, identity, request, target).await
 }
 
 /// Takes a write of InfluxDB 2's clients, whose bucket is a database or `database/policy`.
-pub(super) async fn serve_v2(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
-    answer(app, request, bucket_target).await
+pub(super) async fn serve_v2(
+    State(app): State<Arc<App>>,
+    Extension(identity): Extension<Identity>,
+    request: Request<Body>,
+) -> Response {
+    answer(app, identity, request, bucket_target).await
 }
 
-async fn answer(app: Arc<App>, request: Request<Body>, addressed: Addressed) -> Response {
-    match take(app, request, addressed).await {
+async fn answer(
+    app: Arc<App>,
+    identity: Identity,
+    request: Request<Body>,
+    addressed: Addressed,
+) -> Response {
+    match take(app, identity, request, addressed).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err((status, text)) => reply::error(status, &text, Layout::Compact),
     }
 }
 
-async fn take(app: Arc<App>, request: Request<Body>, addressed: Addressed) -> Result<(), Problem> {
+async fn take(
+    app: Arc<App>,
+    identity: Identity,
+    request: Request<Body>,
+    addressed: Addressed,
+) -> Result<(), Problem> {
     let (parts, body) = request.into_parts();
     // The body is read before anything is judged: a client that still sends when it is answered
     // would see a broken connection and not the answer.
-    let body = body::read(&parts.headers, body, app.http.body_bytes_max)
-        .await
-        .map_err(body_problem)?;
+    let body = body::read(&app, &parts.headers, body).await;
+    let body = body.map_err(|error| body_problem(&error))?;
+    app.requests.count_written_bytes(body.len());
     let parameters = Parameters::of_address(parts.uri.query());
     let target = addressed(&parameters)?;
     let workers = Arc::clone(&app);
     workers
         .workers
-        .write(move || store(&app, &target, &parts.headers, &body))
+        .write(move || store(&app, &identity, &target, &parts.headers, body))
         .await
         .map_err(refused_problem)?
 }
 
 /// Everything that blocks or computes: unpacking, parsing, writing.
-fn store(app: &App, target: &Target, headers: &HeaderMap, body: &Bytes) -> Result<(), Problem> {
+fn store(
+    app: &App,
+    identity: &Identity,
+    target: &Target,
+    headers: &HeaderMap,
+    body: Received,
+) -> Result<(), Problem> {
     let snapshot = app.engine.snapshot();
     snapshot
         .catalog()
         .database(&target.database)
         .map_err(|error| engine_problem(&error))?;
-    let unpacked;
-    let lines: &[u8] = if body::is_gzip(headers) {
-        unpacked = body::unpack(body, app.http.body_bytes_max).map_err(body_problem)?;
-        &unpacked
+    identity.may_write(app, &target.database)?;
+    let lines = if body::is_gzip(headers) {
+        body.unpack(app.http.body_bytes_max)
+            .map_err(|error| body_problem(&error))?
     } else {
         body
     };
-    let parsed = line::parse(lines, target.precision, app.clock.now());
+    let parsed = line::parse(&lines, target.precision, app.clock.now());
     let written = if parsed.batch.is_empty() {
         Written::default()
     } else {
@@ -164,20 +188,13 @@ pub(super) fn dropped(written: &Written) -> Option<Dropped> {
     })
 }
 
-pub(super) fn body_problem(error: BodyError) -> Problem {
-    let status = match error {
-        BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        BodyError::Broken(_) | BodyError::Packed(_) => StatusCode::BAD_REQUEST,
-    };
-    (status, error.to_string())
+pub(super) fn body_problem(error: &BodyError) -> Problem {
+    (error.status(), error.to_string())
 }
 
 pub(super) fn refused_problem(refused: Refused) -> Problem {
     match refused {
-        Refused::Full => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too many writes at a time: try again in a moment".to_owned(),
-        ),
+        Refused::Full(text) => (StatusCode::SERVICE_UNAVAILABLE, text),
         Refused::Broken(error) => {
             tracing::error!(%error, "a write broke off");
             (

@@ -14,6 +14,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Client {
     /// Host and port.
     pub address: String,
+    /// The header `Authorization` of every request; empty: none.
+    pub authorization: String,
 }
 
 /// An answer, its body unchunked and unpacked.
@@ -48,6 +50,7 @@ impl Client {
     pub fn new(address: &str) -> Self {
         Self {
             address: address.to_owned(),
+            authorization: String::new(),
         }
     }
 
@@ -91,6 +94,9 @@ impl Client {
         );
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !self.authorization.is_empty() {
+            request.push_str(&format!("Authorization: {}\r\n", self.authorization));
         }
         request.push_str("\r\n");
         stream.write_all(request.as_bytes())?;

@@ -92,8 +92,8 @@ impl Server {
             })
             .collect();
         let address = greeting[2]
-            .split("http://")
-            .nth(1)
+            .split_once("://")
+            .map(|(_, rest)| rest)
             .and_then(|rest| rest.split(',').next())
             .expect("the third line names the address");
         let client = Client::new(address);
@@ -126,6 +126,11 @@ impl Server {
             log.contains("stopped").then_some(log)
         });
         (status, log)
+    }
+
+    /// Sends it a signal, by its name without `SIG`.
+    pub fn signal(&self, name: &str) {
+        signal(&self.child, name);
     }
 
     /// Kills it without a word.

@@ -1,21 +1,37 @@
 //! Runs the statements of a request, on a worker thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
+use axum::http::StatusCode;
+use plimsoll_engine::Timestamp;
+use plimsoll_engine::catalog::CatalogChange;
 use plimsoll_query::ast::Statement;
 use plimsoll_query::json::Epoch;
-use plimsoll_query::rows::Message;
+use plimsoll_query::rows::{Cell, Message, Rows};
 use plimsoll_query::{Cancel, Context, Effect, Error, Outcome, Params, Sink, execute, parse};
 use tokio::sync::mpsc;
 
 use super::super::answer::{Answer, Format};
+use super::super::headers::RequestId;
+use super::super::identity::Identity;
 use super::super::output::{Gone, Output, Piece};
+use super::users;
 use crate::app::App;
+
+/// Who asks.
+#[derive(Debug)]
+pub(super) struct Asker {
+    pub(super) identity: Identity,
+    /// The request's id, for the log.
+    pub(super) id: RequestId,
+}
 
 /// What a client asks for.
 #[derive(Debug)]
 pub(super) struct Query {
     pub(super) text: String,
+    pub(super) asker: Asker,
     pub(super) params: Params,
     pub(super) database: String,
     pub(super) policy: String,
@@ -38,16 +54,23 @@ pub(super) fn run(
     let statements = match parse(&query.text, &query.params) {
         Ok(statements) => statements,
         Err(error) => {
-            let refused = Piece::Refused(format!("error parsing query: {error}"));
-            if sender.blocking_send(refused).is_err() {
-                tracing::debug!("the client left before it was told of its error");
-            }
-            return;
+            let text = format!("error parsing query: {error}");
+            return refuse(sender, StatusCode::BAD_REQUEST, text);
         }
     };
+    let identity = &query.asker.identity;
+    if let Err((status, text)) = identity.may_run(app, &statements, &query.database) {
+        return refuse(sender, status, text);
+    }
     let answer = Answer::new(out, format, query.epoch);
     if answer_all(app, query, cancel, &statements, answer).is_err() {
         tracing::debug!("the client left before its answer was complete");
+    }
+}
+
+fn refuse(sender: &mpsc::Sender<Piece>, status: StatusCode, text: String) {
+    if sender.blocking_send(Piece::Refused(status, text)).is_err() {
+        tracing::debug!("the client left before it was told of its error");
     }
 }
 
@@ -89,7 +112,19 @@ fn one(
     statement: &Statement,
     answer: &mut Answer,
 ) -> Result<(), String> {
+    let started = app.clock.now();
     let ended = catch_unwind(AssertUnwindSafe(|| {
+        if let Some(done) = users::execute(app, statement, answer) {
+            return done;
+        }
+        let mut visible = Visible {
+            identity: &query.asker.identity,
+            answer,
+        };
+        let sink: &mut dyn Sink = match statement {
+            Statement::ShowDatabases => &mut visible,
+            _ => visible.answer,
+        };
         let snapshot = app.engine.snapshot();
         let context = Context {
             snapshot: &snapshot,
@@ -100,14 +135,15 @@ fn one(
             cancel,
             chunk_size: query.chunk_size,
         };
-        match execute(statement, &context, answer)? {
+        let outcome = execute(statement, &context, sink).map_err(|error| error.to_string())?;
+        match outcome {
             Outcome::Done => Ok(()),
-            Outcome::Effect(effect) => apply(app, effect),
+            Outcome::Effect(effect) => apply(app, effect).map_err(|error| error.to_string()),
         }
     }));
+    say_if_slow(app, query, statement, started);
     match ended {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(error.to_string()),
+        Ok(done) => done,
         Err(_) => {
             tracing::error!(%statement, "a query panicked");
             Err("internal error: see the server's log".to_owned())
@@ -115,10 +151,49 @@ fn one(
     }
 }
 
+/// Logs a statement that took long; passwords in it are not printed.
+fn say_if_slow(app: &App, query: &Query, statement: &Statement, started: Timestamp) {
+    let took_ns = app.clock.now().0.saturating_sub(started.0);
+    let took = Duration::from_nanos(u64::try_from(took_ns).unwrap_or(0));
+    app.requests.count_statement(took);
+    if app.query.log_after.is_some_and(|after| took >= after) {
+        tracing::warn!(
+            %statement,
+            database = query.database,
+            request_id = query.asker.id.text(),
+            took_ms = took.as_secs_f64() * 1e3,
+            "slow query"
+        );
+    }
+}
+
+/// SHOW DATABASES, without what the asker may not use.
+struct Visible<'a> {
+    identity: &'a Identity,
+    answer: &'a mut Answer,
+}
+
+impl Sink for Visible<'_> {
+    fn series(&mut self, mut rows: Rows) -> Result<(), Error> {
+        rows.values.retain(|row| match row.first() {
+            Some(Cell::String(database)) => self.identity.may_see(database),
+            _ => true,
+        });
+        self.answer.series(rows)
+    }
+
+    fn message(&mut self, message: Message) {
+        self.answer.message(message);
+    }
+}
+
 fn apply(app: &App, effect: Effect) -> Result<(), Error> {
     match effect {
         Effect::Catalog(change) => {
             app.engine.change(&change)?;
+            if let CatalogChange::DropDatabase { name } = &change {
+                forget_database(app, name);
+            }
             Ok(())
         }
         Effect::Delete(deletions) => {
@@ -127,6 +202,17 @@ fn apply(app: &App, effect: Effect) -> Result<(), Error> {
             }
             Ok(())
         }
+    }
+}
+
+/// Rights in a database that is gone must not hold in a later one of the same name.
+fn forget_database(app: &App, name: &str) {
+    let forgotten = app.users.change(|set| {
+        set.forget_database(name);
+        Ok(())
+    });
+    if let Err(error) = forgotten {
+        tracing::error!(%error, database = name, "rights in a dropped database are still there");
     }
 }
 

@@ -57,11 +57,24 @@ impl Server {
     /// # Errors
     /// It is not installed, or does not come up.
     pub fn start(kind: Kind, program: &str) -> Result<Self, Box<dyn Error>> {
+        Self::start_with(kind, program, &[])
+    }
+
+    /// As [`Self::start`], with variables in its environment.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(
+        kind: Kind,
+        program: &str,
+        variables: &[(&str, &str)],
+    ) -> Result<Self, Box<dyn Error>> {
         let directory = tempfile::tempdir()?;
         let port = free_port()?;
         let mut command = Command::new(program);
         arguments(kind, directory.path(), port, &mut command)?;
         let process = command
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -91,6 +104,12 @@ impl Server {
                 .ok();
         }
         Err(format!("{} does not come up", kind.name()).into())
+    }
+
+    /// Where it listens on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Which program it is.

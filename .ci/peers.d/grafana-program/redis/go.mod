@@ -1,0 +1,2 @@
+module gopkg.in/redis.v2
+go 1.21
