@@ -163,6 +163,15 @@ fn rights_hold_by_database_and_statement() {
             format!("error authorizing query: {expected}")
         );
     }
+    let delete = |user: &str| {
+        let token = format!("Token {user}");
+        let path = "/api/v2/delete?bucket=db";
+        let body = br#"{"start":"1970-01-01T00:00:00Z","stop":"1970-01-02T00:00:00Z"}"#;
+        client
+            .send("POST", path, &[("Authorization", &token)], body)
+            .status
+    };
+    assert_eq!((delete("reader:r"), delete("writer:w")), (403, 200));
     let seen = asked(client, "reader:r", "", "SHOW DATABASES");
     let seen: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();
     assert_eq!(seen["results"][0]["series"][0]["values"], json!([["db"]]));
