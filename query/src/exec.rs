@@ -19,7 +19,7 @@ use std::sync::Arc;
 use plimsoll_engine::catalog::{CatalogChange, MakeDefault, PolicySpec};
 use plimsoll_engine::{Deletion, TimeRange};
 
-pub use context::{Cancel, Collect, Context, INTERRUPTED, Limits, Sink, TIMED_OUT};
+pub use context::{Cancel, Collect, Context, INTERRUPTED, Limits, SharedMemory, Sink, TIMED_OUT};
 pub use error::{Error, Result};
 pub use pool::Execution;
 

@@ -119,6 +119,14 @@ impl Slice {
         start..end
     }
 
+    /// How many rows from the start are enough to answer it; none: all.
+    pub(crate) fn needed(self) -> Option<usize> {
+        let rows = self.limit.checked_add(self.offset)?;
+        (self.limit > 0)
+            .then(|| usize::try_from(rows).ok())
+            .flatten()
+    }
+
     /// Whether all are meant.
     pub(crate) fn is_all(self) -> bool {
         self.limit == 0 && self.offset == 0

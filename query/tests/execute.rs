@@ -5,7 +5,7 @@
 mod data;
 
 use plimsoll_engine::catalog::CatalogChange;
-use plimsoll_engine::{Engine, Timestamp};
+use plimsoll_engine::{Batch, Engine, FieldValue, TagSet, Timestamp};
 use plimsoll_query::rows::Cell;
 use plimsoll_query::{Cancel, Collect, Context, Effect, Limits, Outcome};
 
@@ -256,4 +256,64 @@ fn rows_and_windows_that_must_be_held_together_have_a_memory_budget() {
     }
     // A sum keeps no points.
     assert_eq!(setup.rows("SELECT sum(usage) FROM cpu").len(), 1);
+}
+
+/// A measurement of many series whose rows have equal and unequal times.
+fn with_many_series() -> Setup {
+    let setup = Setup::new();
+    let mut batch = Batch::default();
+    for series in 0..150_i64 {
+        let name = format!("s{series:03}");
+        let tags = TagSet::from_pairs([("name", name.as_str())]).unwrap();
+        for row in 0..20 {
+            let time = data::START + (row * 7 + series % 5) * data::SECOND;
+            let value = FieldValue::Integer(series * 100 + row);
+            batch.add("many", &tags, Timestamp(time), [("v", value)]);
+        }
+    }
+    let written = setup.engine.write("d", "", &batch).unwrap();
+    assert!(written.rejected.is_empty());
+    setup
+}
+
+#[test]
+fn a_limit_answers_the_rows_that_all_rows_begin_with() {
+    let setup = with_many_series();
+    for (fields, order) in [
+        ("v", ""),
+        ("*", ""),
+        ("v", " ORDER BY time DESC"),
+        ("*", " ORDER BY time DESC"),
+    ] {
+        let all = setup.rows(&format!("SELECT {fields} FROM many{order}"));
+        assert_eq!(all.len(), 3000);
+        for (limit, offset) in [
+            (1, 0),
+            (7, 3),
+            (200, 0),
+            (2999, 0),
+            (100, 2950),
+            (5000, 0),
+            (10, 4000),
+        ] {
+            let text = format!("SELECT {fields} FROM many{order} LIMIT {limit} OFFSET {offset}");
+            let expected: Vec<_> = all.iter().skip(offset).take(limit).cloned().collect();
+            assert_eq!(setup.rows(&text), expected, "{text}");
+        }
+    }
+}
+
+#[test]
+fn queries_share_a_budget_of_memory_and_give_it_back() {
+    let mut setup = with_many_series();
+    setup.limits.memory_shared_bytes_max = 100_000;
+    let error = setup.error("SELECT v FROM many");
+    assert!(
+        error.starts_with("query_memory_max limit exceeded: ("),
+        "{error}"
+    );
+    assert_eq!(setup.limits.memory_shared.bytes(), 0);
+    // What a LIMIT cannot answer is not held.
+    assert_eq!(setup.rows("SELECT v FROM many LIMIT 5").len(), 5);
+    assert_eq!(setup.limits.memory_shared.bytes(), 0);
 }

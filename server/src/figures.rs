@@ -167,6 +167,14 @@ pub(crate) fn figures(app: &App) -> Vec<Figure> {
         ),
         figure(
             "queryExecutor",
+            "memoryBytes",
+            "query_memory_bytes",
+            Gauge,
+            app.query.limits.memory_shared.bytes(),
+            "Memory that queries hold.",
+        ),
+        figure(
+            "queryExecutor",
             "queriesExecuted",
             "statements_total",
             Counter,

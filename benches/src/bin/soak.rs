@@ -13,7 +13,8 @@ use plimsoll_benches::server::{Kind, Server};
 use plimsoll_benches::soak::{Behaviour, Seen, Soak};
 
 /// Small, so that every limit is reached.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 6] = [
+    ("PLIMSOLL_QUERY_MEMORY_MAX", "256MiB"),
     ("PLIMSOLL_MAX_BODY_SIZE", "1MiB"),
     ("PLIMSOLL_REQUEST_MEMORY_MAX", "4MiB"),
     ("PLIMSOLL_HEAD_SIZE_MAX", "64MiB"),

@@ -1,7 +1,7 @@
 //! What a statement runs in: the data, the time, the limits, and a way to stop it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use plimsoll_engine::{Snapshot, Timestamp};
@@ -35,6 +35,10 @@ pub struct Limits {
     pub select_points_max: u64,
     /// `max-select-memory-bytes`: what it holds in memory at a time, roughly.
     pub memory_bytes_max: u64,
+    /// `query_memory_max`: what all statements that share [`Self::memory_shared`] hold together.
+    pub memory_shared_bytes_max: u64,
+    /// What they hold now.
+    pub memory_shared: SharedMemory,
     /// `max-select-series`: series that are read.
     pub select_series_max: u64,
     /// `max-select-buckets`: windows of GROUP BY time in one series.
@@ -42,6 +46,35 @@ pub struct Limits {
     /// `max-row-limit`: rows of an answer that does not come in chunks; the rest is cut off.
     pub rows_max: u64,
 }
+
+/// Bytes that several statements hold together; clones count into the same.
+#[derive(Debug, Clone, Default)]
+pub struct SharedMemory(Arc<AtomicU64>);
+
+impl SharedMemory {
+    /// Bytes that are held now.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Counts bytes more, and answers how many there are then.
+    pub(crate) fn take(&self, bytes: u64) -> u64 {
+        self.0.fetch_add(bytes, Ordering::Relaxed) + bytes
+    }
+
+    pub(crate) fn give_back(&self, bytes: u64) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl PartialEq for SharedMemory {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for SharedMemory {}
 
 /// A flag that stops a running statement, with the reason that its answer gives.
 #[derive(Debug, Default)]

@@ -46,6 +46,24 @@ pub(crate) struct Block {
 }
 
 impl Block {
+    /// Keeps the first rows, or the last ones.
+    pub(crate) fn keep_end(self, rows: usize, ascending: bool) -> Self {
+        let len = self.times.len();
+        if len <= rows {
+            return self;
+        }
+        let kept = if ascending { 0..rows } else { len - rows..len };
+        Self {
+            times: self.times[kept.clone()].to_vec(),
+            values: self.values.map(|values| slice(&values, kept.clone())),
+            beside: self
+                .beside
+                .iter()
+                .map(|column| column.slice(kept.clone()))
+                .collect(),
+        }
+    }
+
     /// Keeps the rows of these numbers, which ascend.
     pub(crate) fn keep(&mut self, rows: &[u32]) {
         self.times = rows.iter().map(|row| self.times[*row as usize]).collect();

@@ -37,6 +37,10 @@ pub(crate) struct Run<'a> {
 /// What a value costs on its way from a column to a row.
 const CELL_BYTES: usize = 40;
 
+/// Series of one group that are read before their rows are merged, where only some rows are asked
+/// for.
+const MEMBERS_AT_ONCE: usize = 64;
+
 /// Groups that are run before their series are handed over.
 const GROUPS_AT_ONCE: usize = 256;
 
@@ -45,6 +49,13 @@ pub(crate) type Emit<'a> = &'a mut dyn FnMut(Table) -> Result<()>;
 
 /// A group's key: its measurement, and its values of the tags that it is grouped by.
 type Key = (Arc<str>, Vec<Arc<str>>);
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        let held = self.held_bytes.load(Ordering::Relaxed);
+        self.context.limits.memory_shared.give_back(held);
+    }
+}
 
 impl<'a> Run<'a> {
     /// Starts counting.
@@ -75,11 +86,18 @@ impl<'a> Run<'a> {
     /// # Errors
     /// [`Error::Limit`].
     pub(crate) fn hold(&self, block: &Block) -> Result<()> {
-        let columns = usize::from(block.values.is_some()) + block.beside.len();
-        let bytes = (block.times.len() * (1 + columns) * CELL_BYTES) as u64;
+        let bytes = held_bytes(block);
         let held = self.held_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let limit = self.context.limits.memory_bytes_max;
-        check("max-select-memory-bytes", held, limit)
+        let limits = self.context.limits;
+        let all = limits.memory_shared.take(bytes);
+        check("max-select-memory-bytes", held, limits.memory_bytes_max)?;
+        check("query_memory_max", all, limits.memory_shared_bytes_max)
+    }
+
+    /// Counts bytes that are no longer held.
+    fn release(&self, bytes: u64) {
+        self.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.context.limits.memory_shared.give_back(bytes);
     }
 
     fn count_series(&self, more: usize) -> Result<()> {
@@ -307,6 +325,24 @@ impl<'a> Run<'a> {
         }))
     }
 
+    /// Of many blocks the rows that a LIMIT can still answer, so that the others are not held.
+    fn first_rows(&self, blocks: Vec<Block>, rows: usize, ascending: bool) -> Result<Vec<Block>> {
+        if blocks.len() < 2 {
+            return Ok(blocks);
+        }
+        let held = blocks.iter().map(held_bytes).sum();
+        let merged = Merged::new(blocks, true);
+        let block = Block {
+            times: merged.times,
+            values: merged.values,
+            beside: merged.beside,
+        };
+        let block = block.keep_end(rows, ascending);
+        self.release(held);
+        self.hold(&block)?;
+        Ok(vec![block])
+    }
+
     /// Rows of a SELECT without calls.
     fn raw_rows(
         &self,
@@ -316,11 +352,22 @@ impl<'a> Run<'a> {
     ) -> Result<(Vec<i64>, Vec<Column>)> {
         let mut blocks: Vec<Block> = Vec::new();
         let range = range(windows.start, windows.end);
-        for loaded in pool::map(self.execution, members, |member| {
-            member.load(self, None, &plan.references, range)
-        })? {
-            loaded.iter().try_for_each(|block| self.hold(block))?;
-            blocks.extend(loaded);
+        let needed = plan.rows.needed();
+        for some in members.chunks(MEMBERS_AT_ONCE) {
+            let loaded = pool::map(self.execution, some, |member| {
+                let block = member.load(self, None, &plan.references, range)?;
+                Ok(match needed {
+                    Some(rows) => block.map(|block| block.keep_end(rows, plan.ascending)),
+                    None => block,
+                })
+            })?;
+            for block in loaded.into_iter().flatten() {
+                self.hold(&block)?;
+                blocks.push(block);
+            }
+            if let Some(rows) = needed {
+                blocks = self.first_rows(blocks, rows, plan.ascending)?;
+            }
         }
         let merged = Merged::new(blocks, plan.ascending);
         let rows = plan.rows.range(merged.times.len());
@@ -337,6 +384,12 @@ impl<'a> Run<'a> {
         let blanked = blanked.map(|(column, (_, kind))| blanked_column(plan.blank, column, *kind));
         Ok((times, blanked.collect()))
     }
+}
+
+/// What a block takes, roughly, until its rows are answered.
+fn held_bytes(block: &Block) -> u64 {
+    let columns = usize::from(block.values.is_some()) + block.beside.len();
+    (block.times.len() * (1 + columns) * CELL_BYTES) as u64
 }
 
 fn check(what: &'static str, got: u64, limit: u64) -> Result<()> {

@@ -9,7 +9,7 @@ use plimsoll_engine::Options;
 use plimsoll_engine::catalog::{DAY_NS, Retention};
 use plimsoll_engine::engine::Durability;
 use plimsoll_ingest::line::Precision;
-use plimsoll_query::exec::Limits;
+use plimsoll_query::exec::{Limits, SharedMemory};
 use plimsoll_wal::storage::ReadMode;
 
 use super::layer::{Layer, Listen};
@@ -206,6 +206,8 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 const UNIX_SOCKET_MODE: u32 = 0o660;
 /// InfluxDB's `store-interval`.
 const MONITOR_EVERY: Duration = Duration::from_secs(10);
+/// Queries may hold this much together, however small the machine.
+const QUERY_MEMORY_BYTES_DEFAULT_MIN: u64 = 128 << 20;
 /// Bodies of requests may take this much, however small the machine.
 const BODIES_BYTES_DEFAULT_MIN: u64 = 64 << 20;
 /// The default never goes below this, however small the machine.
@@ -291,6 +293,11 @@ pub fn check(layer: Layer) -> Result<Config, Vec<String>> {
             limits: Limits {
                 select_points_max: layer.max_select_point.unwrap_or(0),
                 memory_bytes_max: SELECT_MEMORY_BYTES_MAX,
+                memory_shared_bytes_max: layer.query_memory_max.as_ref().map_or_else(
+                    || (memory_limit_bytes() / 4).max(QUERY_MEMORY_BYTES_DEFAULT_MIN),
+                    |size| size.0.0,
+                ),
+                memory_shared: SharedMemory::default(),
                 select_series_max: layer.max_select_series.unwrap_or(SELECT_SERIES_MAX),
                 select_buckets_max: layer.max_select_buckets.unwrap_or(SELECT_BUCKETS_MAX),
                 rows_max: layer.max_row_limit.unwrap_or(0),

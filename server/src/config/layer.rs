@@ -135,6 +135,8 @@ settings! {
     log_queries_after: Text Parsed<Duration>,
     /// A query is stopped after this time; 0: never.
     query_timeout: Text Parsed<Duration>,
+    /// Memory that all queries may hold together; 0: no limit.
+    query_memory_max: Text Parsed<Bytes>,
     /// How many queries run at a time; 0: no limit.
     max_concurrent_queries: Text u64,
     /// How many values a query may read; 0: no limit.
