@@ -99,6 +99,8 @@ pub struct EngineStats {
     pub compaction_bytes_read: u64,
     /// Bytes of segments that merges wrote since the start.
     pub compaction_bytes_written: u64,
+    /// Field values that merges took over encoded, without decoding them, since the start.
+    pub compaction_values_copied: u64,
     /// Bytes the head holds, open and frozen.
     pub head_bytes: u64,
     /// Partitions with their segments.
@@ -125,6 +127,7 @@ struct Counters {
     compactions_failed: AtomicU64,
     compaction_bytes_read: AtomicU64,
     compaction_bytes_written: AtomicU64,
+    compaction_values_copied: AtomicU64,
 }
 
 /// How long a flush that failed is not tried again, ns.
@@ -258,6 +261,10 @@ impl Engine {
             compaction_bytes_written: self
                 .counters
                 .compaction_bytes_written
+                .load(Ordering::Relaxed),
+            compaction_values_copied: self
+                .counters
+                .compaction_values_copied
                 .load(Ordering::Relaxed),
             head_bytes: state.head_bytes() as u64,
             partitions: state.partitions.len() as u64,

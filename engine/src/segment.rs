@@ -23,8 +23,10 @@ mod tests;
 mod times;
 mod writer;
 
+pub(crate) use builder::EncodedChunk;
 pub use builder::SegmentBuilder;
 pub use chunks::BlockRef;
+pub(crate) use chunks::Chunk;
 pub use read::Scratch;
 pub use reader::Segment;
 pub use schema::ColumnId;

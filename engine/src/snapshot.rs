@@ -1,5 +1,7 @@
 //! A read view: the catalog and every source of data as they were at one moment.
 
+mod masked;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use crate::model::{FieldType, TagSet, TimeRange, Values};
 use crate::partition::{Partition, PartitionId};
 use crate::predicate::{TagIndex, TagPredicate};
 use crate::segment::{ColumnId, Scratch, Segment};
-use crate::tombstone::{Tombstone, hidden, is_hidden};
+use crate::tombstone::{Tombstone, hidden};
 use crate::{Error, Result};
 
 /// The order in which a scan visits time.
@@ -157,22 +159,6 @@ impl Snapshot {
 }
 
 impl View {
-    /// All data of one segment, with the tombstones that mask it.
-    pub(crate) fn of_segment(
-        partition: PartitionId,
-        segment: &Arc<Segment>,
-        masks: Vec<Arc<Tombstone>>,
-    ) -> Self {
-        Self {
-            range: TimeRange::ALL,
-            sources: vec![Source {
-                partition,
-                kind: SourceKind::Segment(Arc::clone(segment)),
-                masks,
-            }],
-        }
-    }
-
     /// The range it was taken for.
     #[must_use]
     pub fn range(&self) -> TimeRange {
@@ -200,105 +186,6 @@ impl View {
             }
         }
         Ok(found)
-    }
-
-    /// Partitions that may have a point of the measurement.
-    pub(crate) fn partitions_with(&self, measurement: &Arc<str>) -> BTreeSet<PartitionId> {
-        let has = |source: &&Source| match &source.kind {
-            SourceKind::Head(head) => head.has_measurement(source.partition, measurement),
-            SourceKind::Segment(segment) => segment.measurements().any(|name| name == measurement),
-        };
-        let sources = self.sources.iter().filter(has);
-        sources.map(|source| source.partition).collect()
-    }
-
-    /// Partitions that may have a point of a series of this view.
-    pub(crate) fn partitions_of(&self, series: &Series) -> BTreeSet<PartitionId> {
-        let places = self.places(series);
-        places.map(|(source, _)| source.partition).collect()
-    }
-
-    /// Whether any series has a value of this field and type in the range.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`].
-    pub(crate) fn holds_field(
-        &self,
-        measurement: &str,
-        field: &str,
-        field_type: FieldType,
-    ) -> Result<bool> {
-        for number in (0_u32..).take(self.sources.len()) {
-            if self.source_holds_field(number, measurement, field, field_type)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn source_holds_field(
-        &self,
-        number: u32,
-        measurement: &str,
-        field: &str,
-        field_type: FieldType,
-    ) -> Result<bool> {
-        let source = &self.sources[number as usize];
-        if let SourceKind::Segment(segment) = &source.kind {
-            if segment.column(measurement, field, field_type).is_none() {
-                return Ok(false);
-            }
-            if self.range == TimeRange::ALL && !source.is_masked(measurement) {
-                return Ok(true);
-            }
-        }
-        for series in self.series_of_source(number, measurement)? {
-            if !self.column(&series?, field, field_type)?.times.is_empty() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Whether a source has a point of the measurement in the range.
-    fn source_has_points(&self, number: u32, measurement: &str) -> Result<bool> {
-        for series in self.series_of_source(number, measurement)? {
-            if self.has_points(&series?)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Every series of a measurement in one source only, hidden ones too.
-    fn series_of_source(
-        &self,
-        number: u32,
-        measurement: &str,
-    ) -> Result<impl Iterator<Item = Result<Series>>> {
-        let measurement: Arc<str> = measurement.into();
-        let source = &self.sources[number as usize];
-        let ids = match &source.kind {
-            SourceKind::Head(head) => {
-                head.select(source.partition, &measurement, &TagPredicate::All)?
-            }
-            SourceKind::Segment(segment) => (*segment.measurement_ids(&measurement)?).clone(),
-        };
-        Ok(ids.into_iter().map(move |id| {
-            Ok(Series {
-                measurement: Arc::clone(&measurement),
-                tags: self.tags(number, id)?,
-                places: SmallVec::from_slice(&[(number, id)]),
-            })
-        }))
-    }
-
-    /// The tags of a source's tag-set number.
-    fn tags(&self, number: u32, id: u32) -> Result<TagSet> {
-        match &self.sources[number as usize].kind {
-            SourceKind::Head(head) => Ok(head.tags(id).unwrap_or_default()),
-            SourceKind::Segment(segment) => segment.tag_set(id),
-        }
     }
 
     /// Fields of a measurement by name, then type; a field may have several types, one a partition.
@@ -425,19 +312,6 @@ impl View {
         Ok(series)
     }
 
-    /// Whether tombstones leave a series of a source any point in the range.
-    fn is_left(&self, measurement: &Arc<str>, tags: &TagSet, place: (u32, u32)) -> Result<bool> {
-        let masks = &self.sources[place.0 as usize].masks;
-        if !masks.iter().any(|mask| mask.covers(measurement, tags)) {
-            return Ok(true);
-        }
-        self.has_points(&Series {
-            measurement: Arc::clone(measurement),
-            tags: tags.clone(),
-            places: SmallVec::from_slice(&[place]),
-        })
-    }
-
     /// Whether a series that fulfils the predicate has a point in the range: quicker than asking
     /// for all of them first.
     ///
@@ -489,56 +363,6 @@ impl View {
                 SourceKind::Segment(segment) => self.segment_has_points(segment, id, series)?,
             };
             if found {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Whether a source has a point of the series that is not hidden.
-    fn has_points_beside(
-        &self,
-        source: &Source,
-        id: u32,
-        series: &Series,
-        hidden: &[TimeRange],
-    ) -> Result<bool> {
-        let measurement = &series.measurement;
-        let wanted: Vec<(Arc<str>, FieldType)> = match &source.kind {
-            SourceKind::Head(head) => head
-                .columns_of(source.partition)
-                .into_iter()
-                .filter(|column| column.measurement == *measurement)
-                .map(|column| (Arc::clone(&column.field), column.field_type))
-                .collect(),
-            SourceKind::Segment(segment) => {
-                let Some((first, last)) = segment.bounds(measurement, id)? else {
-                    return Ok(false);
-                };
-                let there = TimeRange {
-                    start: first,
-                    end: last,
-                }
-                .intersect(&self.range);
-                if there.is_empty() || hidden.iter().any(|range| range.intersect(&there) == there) {
-                    return Ok(false);
-                }
-                let is_left = |time| self.range.contains(time) && !is_hidden(hidden, time.0);
-                if is_left(first) || is_left(last) {
-                    return Ok(true);
-                }
-                segment
-                    .columns(measurement)
-                    .map(|(field, kind, _)| (Arc::clone(field), kind))
-                    .collect()
-            }
-        };
-        for (field, kind) in wanted {
-            if !self
-                .piece(source, id, series, &field, kind)?
-                .times
-                .is_empty()
-            {
                 return Ok(true);
             }
         }

@@ -200,6 +200,68 @@ proptest! {
 }
 
 #[test]
+fn what_one_segment_has_alone_is_copied_and_what_is_hidden_or_overlaps_is_not() {
+    let (engine, storage) = fresh();
+    let write = |pod: &str, start: i64| {
+        for step in 0..300 {
+            // Sparse, and of every type.
+            let fields = values(if step % 3 == 0 { 31 } else { 3 }, step * 7 - 500);
+            let time = NOW + (start + step) * SECOND;
+            let batch = point("cpu", pod, time, &fields);
+            engine.write("d", "", &batch).unwrap();
+        }
+    };
+    write("pod=a", 0);
+    write("pod=b", 0);
+    write("pod=d", 0);
+    engine.flush().unwrap();
+    write("pod=c", 50);
+    write("pod=b", 250);
+    engine.flush().unwrap();
+    let deletion = Deletion {
+        database: "d".to_owned(),
+        policy: None,
+        measurements: ["cpu".into()].into(),
+        series: Chosen::These([tags("pod=d")].into()),
+        range: TimeRange {
+            start: Timestamp(NOW + 10 * SECOND),
+            end: Timestamp(NOW + 20 * SECOND),
+        },
+    };
+    engine.delete(&deletion).unwrap();
+    let before = dump(&engine.snapshot(), TimeRange::ALL);
+    engine.compact_all(&GO_ON).unwrap();
+    assert_eq!(dump(&engine.snapshot(), TimeRange::ALL), before);
+    let of = |pod: &str| -> usize {
+        let mine = before.iter().filter(|(series, _)| series.contains(pod));
+        mine.map(|(_, rows)| rows.len()).sum()
+    };
+    let alone = of("pod=a") + of("pod=c");
+    assert_eq!(alone, 2 * (300 * 2 + 100 * 3));
+    assert_eq!(engine.stats().compaction_values_copied, alone as u64);
+    // A merge of what was merged copies it all the same.
+    write("pod=e", 0);
+    engine.compact_all(&GO_ON).unwrap();
+    let all: usize = dump(&engine.snapshot(), TimeRange::ALL)
+        .values()
+        .map(Vec::len)
+        .sum();
+    assert_eq!(
+        engine.stats().compaction_values_copied,
+        (alone + all) as u64
+    );
+    let after = dump(&engine.snapshot(), TimeRange::ALL);
+    assert!(
+        before
+            .iter()
+            .all(|(series, rows)| after.get(series) == Some(rows))
+    );
+    drop(engine);
+    let (engine, _) = open(&storage);
+    assert_eq!(dump(&engine.snapshot(), TimeRange::ALL), after);
+}
+
+#[test]
 fn a_merge_keeps_the_last_write_of_every_field() {
     let (engine, _) = fresh();
     let both = [("a", FieldValue::Integer(1)), ("b", FieldValue::Integer(1))];

@@ -308,6 +308,42 @@ fn a_deletion_hides_segments_the_frozen_head_and_the_open_one_alike() {
     check(&engine);
 }
 
+/// A flush that fails leaves a frozen generation, which a deletion masks as it does a segment.
+#[test]
+fn a_deletion_after_a_flush_that_failed_holds_for_what_was_frozen() {
+    let mut deleted = 0;
+    for at in 0..30 {
+        let (engine, storage) = fresh();
+        write_integer(&engine, "cpu", "pod=a", NOW, 1);
+        write_integer(&engine, "cpu", "pod=b", NOW, 1);
+        storage.fail_at(storage.operations() + at, std::io::ErrorKind::Other);
+        let flushed = engine.flush();
+        let number = [("value", FieldValue::Integer(2))];
+        let batch = point("cpu", "pod=c", NOW, &number);
+        if flushed.is_ok() || engine.write("d", "", &batch).is_err() {
+            // Not reached, or the log itself has stopped.
+            continue;
+        }
+        deleted += 1;
+        delete(&engine, &["cpu"], pod_is("a"), TimeRange::ALL);
+        write_integer(&engine, "cpu", "pod=b", NOW, 3);
+        let expected = [
+            ("pod=b".to_owned(), vec![(NOW, 3)]),
+            ("pod=c".to_owned(), vec![(NOW, 2)]),
+        ];
+        assert_eq!(integers(&engine, "cpu"), expected, "failed at {at}");
+        drop(engine);
+        let (engine, _) = open(&storage);
+        assert_eq!(integers(&engine, "cpu"), expected, "failed at {at}");
+        engine.flush().unwrap();
+        assert_eq!(integers(&engine, "cpu"), expected, "failed at {at}");
+        engine.compact_all(&GO_ON).unwrap();
+        assert_eq!(integers(&engine, "cpu"), expected, "failed at {at}");
+        assert_eq!(engine.stats().tombstones, 0);
+    }
+    assert!(deleted >= 5, "{deleted} flushes failed behind the log");
+}
+
 #[test]
 fn points_written_after_a_deletion_stay() {
     let (engine, storage) = fresh();

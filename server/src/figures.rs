@@ -332,6 +332,13 @@ pub(crate) fn figures(app: &App) -> Vec<Figure> {
             "Bytes of segments that merges read.",
         ),
         e(
+            "compactionValuesCopied",
+            "compaction_copied_values_total",
+            Counter,
+            stats.compaction_values_copied,
+            "Field values that merges took over without decoding them.",
+        ),
+        e(
             "compactionWrittenBytes",
             "compaction_written_bytes_total",
             Counter,

@@ -417,3 +417,30 @@ fn the_command_line_logs_in() {
     assert_eq!(code, Some(1));
     assert_eq!(text.trim_end(), "plimsoll: authorization failed");
 }
+
+#[test]
+fn deleting_by_a_v2_client_takes_the_right_to_write() {
+    let data = directory();
+    let server = guarded(data.path());
+    let body = br#"{"start": "2024-03-30T12:00:00Z", "stop": "2024-03-30T13:00:00Z"}"#;
+    let deleted = |user: &str| {
+        let token = format!("Token {user}");
+        let headers: &[(&str, &str)] = if user.is_empty() {
+            &[]
+        } else {
+            &[("Authorization", &token)]
+        };
+        let path = "/api/v2/delete?bucket=db";
+        let answer = server.client.send("POST", path, headers, body);
+        (answer.status, answer.text())
+    };
+    assert_eq!(deleted("writer:w"), (200, String::new()));
+    assert_eq!(deleted("root:tiger"), (200, String::new()));
+    assert_eq!(deleted("").0, 401);
+    let (status, text) = deleted("reader:r");
+    assert_eq!(status, 403);
+    let expected = r#"{"error":"delete - \"reader\" is not authorized to delete from \"db\": "#;
+    assert!(text.starts_with(expected), "{text}");
+    let dropped = asked(&server.client, "reader:r", "db", "DROP SERIES FROM m");
+    assert_eq!(dropped.status, 403);
+}

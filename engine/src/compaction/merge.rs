@@ -1,18 +1,22 @@
 //! Merges segments into one, column by column and, within a column, tag set by tag set.
 //!
-//! What is in memory at once: the list of tag sets, the new segment's index, and the rows of one
+//! What one segment alone has of a field and series, and no tombstone hides, is copied as it is
+//! encoded, its checksums verified. What is in memory at once: the list of tag sets, the new segment's index, and the rows of one
 //! field of one series.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
 use super::rows::Rows;
 use super::tag_sets::TagSets;
-use crate::model::{FieldType, TimeRange};
-use crate::segment::{BlockRef, ColumnId, Scratch, Segment, SegmentBuilder};
+use crate::model::{FieldType, TagSet, TimeRange};
+use crate::segment::{
+    BlockRef, Chunk, ColumnId, EncodedChunk, Scratch, Segment, SegmentBuilder, TimeColumn,
+};
 use crate::tombstone::{Tombstone, hidden};
 use crate::{Error, Result};
 
@@ -60,6 +64,7 @@ pub(crate) fn merge(
         }
     }
     let mut scratch = Scratch::default();
+    let mut times = CopiedTimes::new();
     for ((measurement, field, field_type), sources) in columns {
         let mut merging = Merging {
             inputs,
@@ -68,6 +73,7 @@ pub(crate) fn merge(
             field,
             field_type,
             scratch: &mut scratch,
+            times: &mut times,
         };
         let places: Vec<u32> = merging.places(&sources)?.iter().collect();
         for batch in places.chunks(BATCH_TAG_SETS) {
@@ -80,6 +86,16 @@ pub(crate) fn merge(
     Ok(Ended::Whole)
 }
 
+/// What one input has of a field and series.
+struct Piece<'a> {
+    input: usize,
+    chunk: Chunk<'a>,
+    blocks: Vec<BlockRef>,
+}
+
+/// The new segment's time column for an input's; none where its blocks would be cut otherwise.
+type CopiedTimes = HashMap<(usize, u32), Option<TimeColumn>>;
+
 /// One column while it is merged.
 struct Merging<'a> {
     inputs: &'a [Input],
@@ -88,6 +104,7 @@ struct Merging<'a> {
     field: &'a str,
     field_type: FieldType,
     scratch: &'a mut Scratch,
+    times: &'a mut CopiedTimes,
 }
 
 impl Merging<'_> {
@@ -119,28 +136,84 @@ impl Merging<'_> {
         last: u32,
         builder: &mut SegmentBuilder,
     ) -> Result<()> {
-        let mut found: Vec<(u32, usize, Vec<BlockRef>)> = Vec::new();
+        let inputs = self.inputs;
+        let mut found: Vec<(u32, Piece<'_>)> = Vec::new();
         for (number, column) in sources {
             let ids = self.tag_sets.ids_between(*number, first, last);
-            let segment = &self.inputs[*number].segment;
-            segment.scan(*column, &ids, TimeRange::ALL, &mut |id, blocks| {
-                found.push((self.place(*number, id)?, *number, blocks.to_vec()));
+            let segment = &inputs[*number].segment;
+            segment.scan_chunks(*column, &ids, TimeRange::ALL, &mut |id, chunk, blocks| {
+                let piece = Piece {
+                    input: *number,
+                    chunk,
+                    blocks: blocks.to_vec(),
+                };
+                found.push((self.place(*number, id)?, piece));
                 Ok(())
             })?;
         }
-        found.sort_by_key(|(place, number, _)| (*place, *number));
+        // Stable: the pieces of one place stay in the order of rank.
+        found.sort_by_key(|(place, _)| *place);
         for pieces in found.chunk_by(|a, b| a.0 == b.0) {
-            let mut rows = Rows::new(self.field_type);
-            let tags = self.tag_sets.tags(pieces[0].0);
-            for (_, number, blocks) in pieces {
-                let mut piece = self.read(*number, blocks)?;
-                let masks = &self.inputs[*number].masks;
-                piece.hide(&hidden(masks, self.measurement, tags));
-                rows.overlay(piece);
+            let place = pieces[0].0;
+            let tags = self.tag_sets.tags(place);
+            if let [(_, piece)] = pieces
+                && hidden(&inputs[piece.input].masks, self.measurement, tags).is_empty()
+                && self.copy(tags, piece, builder)?
+            {
+                continue;
             }
-            self.put(pieces[0].0, &rows, builder)?;
+            let mut rows = Rows::new(self.field_type);
+            for (_, piece) in pieces {
+                let mut read = self.read(piece.input, &piece.blocks)?;
+                let masks = &inputs[piece.input].masks;
+                read.hide(&hidden(masks, self.measurement, tags));
+                rows.overlay(read);
+            }
+            self.put(place, &rows, builder)?;
         }
         Ok(())
+    }
+
+    /// Hands a chunk over as it is, where nothing else is of its field and series; answers
+    /// whether its times are cut into blocks there as they are here.
+    fn copy(
+        &mut self,
+        tags: &TagSet,
+        piece: &Piece<'_>,
+        builder: &mut SegmentBuilder,
+    ) -> Result<bool> {
+        let segment = &self.inputs[piece.input].segment;
+        let (Some(first), Some(last)) = (piece.blocks.first(), piece.blocks.last()) else {
+            return Ok(false);
+        };
+        let key = (piece.input, piece.chunk.time_column);
+        let times = match self.times.get(&key) {
+            Some(known) => *known,
+            None => {
+                let mut times = Vec::new();
+                let rows = segment.read_times(&piece.chunk, &mut times)?;
+                let column = builder.time_column(&times)?;
+                let column = builder.is_cut_alike(column, &rows).then_some(column);
+                self.times.insert(key, column);
+                column
+            }
+        };
+        let Some(times) = times else {
+            return Ok(false);
+        };
+        let chunk = EncodedChunk {
+            entries: piece.chunk.body,
+            data: segment.chunk_data(&piece.chunk)?,
+            points: piece
+                .blocks
+                .iter()
+                .map(|block| u64::from(block.count))
+                .sum(),
+            bounds: (first.first.0, last.last.0),
+        };
+        let column = (self.measurement, self.field, self.field_type);
+        builder.copy_chunk(column, tags, times, &chunk)?;
+        Ok(true)
     }
 
     fn read(&mut self, segment: usize, blocks: &[BlockRef]) -> Result<Rows> {
@@ -157,7 +230,7 @@ impl Merging<'_> {
         Ok(rows)
     }
 
-    /// Hands the rows of one series to the builder: the one place that all merged rows pass.
+    /// Hands the rows of one series to the builder.
     fn put(&self, place: u32, rows: &Rows, builder: &mut SegmentBuilder) -> Result<()> {
         if rows.values.is_empty() {
             return Ok(());

@@ -247,6 +247,7 @@ impl Engine {
                 Ended::Stopped => None,
             });
         }
+        let copied = builder.copied();
         let facts = builder.write(&*self.storage, &path)?;
         let segment = Segment::open(&*self.storage, &path, &facts, self.options.read_mode)?;
         let read = segments.iter().map(|segment| segment.facts().len_bytes);
@@ -258,6 +259,9 @@ impl Engine {
         counters
             .compaction_bytes_written
             .fetch_add(written, Ordering::Relaxed);
+        counters
+            .compaction_values_copied
+            .fetch_add(copied, Ordering::Relaxed);
         let entry = SegmentEntry {
             id,
             rank_low: identity.rank_lo,

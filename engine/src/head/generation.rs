@@ -13,7 +13,7 @@ use crate::log::{Record, put_record};
 use crate::model::{FieldType, FieldValue, TagSet, TimeRange, Values};
 use crate::partition::{PartitionId, Schema};
 use crate::predicate::TagPredicate;
-use crate::tombstone::Tombstone;
+use crate::tombstone::{Covered, Tombstone};
 
 use super::columns::{ColumnDefinition, Columns};
 use super::group::RowGroup;
@@ -101,12 +101,19 @@ impl Generation {
                 .read()
                 .of_measurement(partition, measurement)
                 .collect();
-            let ids = self.index.read().measurement(partition, measurement);
+            let mut ids = self.index.read().measurement(partition, measurement);
+            if let Covered::These(sets) = &tombstone.covered
+                && !ids.is_empty()
+            {
+                ids &= sets
+                    .iter()
+                    .filter_map(|tags| self.id_of(tags))
+                    .collect::<RoaringBitmap>();
+            }
             let mut emptied = RoaringBitmap::new();
             for id in ids {
                 let is_empty = self.with_tag_set(id, |shard, entry| {
-                    tombstone.covered.contains(&shard.entries[entry].tags)
-                        && shard.delete(entry, partition, &columns, tombstone.range)
+                    shard.delete(entry, partition, &columns, tombstone.range)
                 });
                 if is_empty == Some(true) {
                     emptied.insert(id);
@@ -115,6 +122,13 @@ impl Generation {
             let mut index = self.index.write();
             index.remove_series(partition, measurement, &emptied);
         }
+    }
+
+    /// The number of a tag set, if it is here.
+    fn id_of(&self, tags: &TagSet) -> Option<u32> {
+        let (hash, shard) = self.place(tags);
+        let shard = self.shards[shard].lock();
+        shard.find(hash, tags).map(|entry| shard.entries[entry].id)
     }
 
     /// Forgets a column of which nothing is left in its partition.

@@ -1,5 +1,7 @@
 //! Collects the chunks of a segment, encodes each at once, and writes them in the segment's order.
 
+mod copy;
+
 use std::cmp::Ordering;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +25,8 @@ use crate::model::tags::{raw_pairs, unescaped};
 use crate::model::{FieldType, TagSet, Timestamp, Values};
 use crate::{Error, Result};
 
+pub(crate) use copy::EncodedChunk;
+
 /// What a segment will hold. Chunks may come in any order, unless they go to the file at once
 /// ([`SegmentBuilder::in_order`]).
 #[derive(Debug)]
@@ -39,6 +43,7 @@ pub struct SegmentBuilder {
     entries: Arena,
     data: ChunkData,
     points: u64,
+    copied: u64,
     encoder: ChunkEncoder,
 }
 
@@ -91,6 +96,7 @@ impl SegmentBuilder {
             entries: Arena::default(),
             data,
             points: 0,
+            copied: 0,
             encoder: ChunkEncoder::default(),
         }
     }

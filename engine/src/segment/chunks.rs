@@ -183,7 +183,7 @@ pub struct Chunk<'a> {
     /// Its time column.
     pub time_column: u32,
     /// Its blocks' entries.
-    body: &'a [u8],
+    pub body: &'a [u8],
     /// Where its values start.
     data_at: u64,
     data_len: u64,
@@ -322,6 +322,11 @@ impl Chunks {
     pub fn data<'a>(&self, pages: &'a Pages, block: &BlockRef) -> Result<&'a [u8]> {
         let len = u64::from(block.len);
         pages.slice(Section::ChunkData, self.data, block.offset, len)
+    }
+
+    /// The bytes of all blocks of a chunk.
+    pub fn chunk_data<'a>(&self, pages: &'a Pages, chunk: &Chunk<'_>) -> Result<&'a [u8]> {
+        pages.slice(Section::ChunkData, self.data, chunk.data_at, chunk.data_len)
     }
 
     /// The error of a block that does not decode.

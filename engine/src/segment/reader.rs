@@ -8,7 +8,7 @@ use plimsoll_wal::storage::{ReadMode, Storage};
 use roaring::RoaringBitmap;
 
 use super::bounds::Objects;
-use super::chunks::{BlockRef, Chunks, Group};
+use super::chunks::{BlockRef, Chunk, Chunks, Group};
 use super::layout::{self, FEATURES, FORMAT, Footer, Section, Span};
 use super::pages::Pages;
 use super::postings::Postings;
@@ -21,6 +21,9 @@ use super::{SegmentFacts, SegmentIdentity};
 use crate::model::{FieldType, TagSet, TimeRange, Timestamp, Values};
 use crate::predicate::TagIndex;
 use crate::{Error, Result};
+
+/// Takes a tag set's id, its chunk and the blocks of that.
+pub(crate) type VisitChunk<'v, 'a> = &'v mut dyn FnMut(u32, Chunk<'a>, &[BlockRef]) -> Result<()>;
 
 /// An immutable file of one partition, open for reading.
 #[derive(Debug)]
@@ -299,6 +302,20 @@ impl Segment {
         range: TimeRange,
         visit: &mut dyn FnMut(u32, &[BlockRef]) -> Result<()>,
     ) -> Result<()> {
+        self.scan_chunks(column, ids, range, &mut |id, _, blocks| visit(id, blocks))
+    }
+
+    /// As [`Self::scan`], with the chunk that the blocks are of.
+    ///
+    /// # Errors
+    /// As [`Self::scan`].
+    pub(crate) fn scan_chunks<'a>(
+        &'a self,
+        column: ColumnId,
+        ids: &RoaringBitmap,
+        range: TimeRange,
+        visit: VisitChunk<'_, 'a>,
+    ) -> Result<()> {
         if !self.time_range().overlaps(&range) {
             return Ok(());
         }
@@ -309,7 +326,7 @@ impl Segment {
         }
         let wanted = &*all & ids;
         let mut blocks = Vec::new();
-        let mut open: Option<Group<'_>> = None;
+        let mut open: Option<Group<'a>> = None;
         let mut times: Option<(u32, TimeBlocks)> = None;
         for (id, rank) in wanted.iter().zip(Ranks::new(&all, &wanted)) {
             let group = match &mut open {
@@ -329,7 +346,7 @@ impl Segment {
             self.chunks
                 .blocks(&self.pages, &chunk, kind, time_blocks, range, &mut blocks)?;
             if !blocks.is_empty() {
-                visit(id, &blocks)?;
+                visit(id, chunk, &blocks)?;
             }
         }
         Ok(())
@@ -366,6 +383,29 @@ impl Segment {
     ) -> Result<()> {
         self.source()
             .read_rows(block, scratch, times, present, values)
+    }
+
+    /// Appends all times of the time column that a chunk refers to; answers how many rows each of
+    /// its blocks has.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub(crate) fn read_times(&self, chunk: &Chunk<'_>, out: &mut Vec<i64>) -> Result<Vec<usize>> {
+        let blocks = self.times.blocks(&self.pages, chunk.time_column)?;
+        let mut rows = Vec::with_capacity(blocks.len());
+        for block in &blocks {
+            self.times.read(&self.pages, block, out)?;
+            rows.push(block.extent.count);
+        }
+        Ok(rows)
+    }
+
+    /// The encoded values of a chunk, verified and not decoded.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub(crate) fn chunk_data(&self, chunk: &Chunk<'_>) -> Result<&[u8]> {
+        self.chunks.chunk_data(&self.pages, chunk)
     }
 
     fn source(&self) -> Source<'_> {

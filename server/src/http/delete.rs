@@ -64,9 +64,7 @@ fn apply(app: &App, identity: &Identity, name: &str, body: &[u8]) -> Result<(), 
             "delete - retention policy not found in {database:?}: {policy:?}"
         ))
     })?;
-    identity
-        .may_write(app, database)
-        .map_err(|(status, why)| (status, format!("delete - {why}")))?;
+    identity.may_delete(app, database)?;
     let asked: Asked = serde_json::from_slice(body)
         .map_err(|error| bad(format!("delete - cannot parse request body: {error}")))?;
     let cancel = Cancel::default();

@@ -167,6 +167,23 @@ impl Identity {
         self.may(app, Access::READ, database, "read from")
     }
 
+    /// Whether they may delete from a database through `/api/v2/delete`.
+    ///
+    /// # Errors
+    /// The status and the text of InfluxDB 1.12.
+    pub(super) fn may_delete(&self, app: &App, database: &str) -> Result<(), (StatusCode, String)> {
+        self.may_write(app, database).map_err(|(status, why)| {
+            let text = match self {
+                Self::User(user) => format!(
+                    "delete - {:?} is not authorized to delete from {database:?}: {why}",
+                    user.name
+                ),
+                _ => format!("delete - user is required to delete from database {database:?}"),
+            };
+            (status, text)
+        })
+    }
+
     fn may(
         &self,
         app: &App,
