@@ -2,6 +2,7 @@
 //!
 //! Nothing uses this crate; it may use all others.
 
+pub mod cluster;
 pub mod dashboards;
 pub mod fleet;
 pub mod server;

@@ -210,10 +210,17 @@ impl Supervisor {
         }
     }
 
+    /// Hands over what is the supervisor's own; gives up where it is told to stop meanwhile, as
+    /// the tasks do, since then the channel may stay full.
     async fn send(&self, scraped: Scraped) {
-        // Nobody receives any more: the tasks see it, too, and end.
-        if self.sink.send(scraped).await.is_err() {
-            tracing::debug!("nobody takes what was collected");
+        let mut shutdown = self.shutdown.clone();
+        tokio::select! {
+            sent = self.sink.send(scraped) => {
+                if sent.is_err() {
+                    tracing::debug!("nobody takes what was collected");
+                }
+            }
+            _ = async { shutdown.wait_for(|stop| *stop).await.is_ok() } => {}
         }
     }
 }

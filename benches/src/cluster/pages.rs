@@ -1,0 +1,375 @@
+//! The pages of a Kubelet and of the Kubernetes API.
+
+use std::fmt::Write;
+
+use plimsoll_engine::Timestamp;
+
+use super::State;
+use super::model::{Container, Health, Pod, Shape};
+
+const CORES: u64 = 8;
+const MEMORY_BYTES: u64 = 32 << 30;
+const ALLOCATABLE_MILLIS: u64 = 7_800;
+const ALLOCATABLE_BYTES: u64 = 30 << 30;
+const REQUEST_MILLIS: u64 = 50;
+const LIMIT_MILLIS: u64 = 500;
+const REQUEST_BYTES: u64 = 32 << 20;
+const LIMIT_BYTES: u64 = 512 << 20;
+/// What the node itself uses besides its pods.
+const NODE_MILLIS: u64 = 300;
+const DISK_BYTES: u64 = 100 << 30;
+
+/// RFC 3339 of a whole second.
+fn shown(time: Timestamp) -> String {
+    let seconds = time.0 / 1_000_000_000;
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Howard Hinnant's civil_from_days.
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+        second / 3_600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
+struct At<'s> {
+    shape: &'s Shape,
+    time: Timestamp,
+    interval_s: u64,
+}
+
+impl<'s> At<'s> {
+    fn new(shape: &'s Shape, time: Timestamp) -> Self {
+        let interval_s = u64::try_from(shape.interval_ns / 1_000_000_000).unwrap_or(1);
+        Self {
+            shape,
+            time,
+            interval_s,
+        }
+    }
+
+    fn start(&self, age_ticks: u64) -> Timestamp {
+        let age = i64::try_from(age_ticks).unwrap_or(0);
+        // It ran for a minute before the cluster was looked at.
+        Timestamp(self.time.0 - age * self.shape.interval_ns - 60_000_000_000)
+    }
+
+    fn seconds(&self, age_ticks: u64) -> u64 {
+        60 + age_ticks * self.interval_s
+    }
+
+    fn cpu_ns(&self, container: &Container) -> u64 {
+        self.seconds(container.age_ticks) * container.cpu_millis * 1_000_000
+    }
+}
+
+fn node_millis(pods: &[Pod]) -> u64 {
+    let containers = pods.iter().flat_map(|pod| &pod.containers);
+    NODE_MILLIS
+        + containers
+            .map(|container| container.cpu_millis)
+            .sum::<u64>()
+}
+
+fn node_bytes(pods: &[Pod]) -> u64 {
+    let containers = pods.iter().flat_map(|pod| &pod.containers);
+    (1 << 30)
+        + containers
+            .map(|container| container.memory_bytes)
+            .sum::<u64>()
+}
+
+fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a text takes everything");
+}
+
+/// `/stats/summary`.
+pub(super) fn summary(shape: &Shape, node: usize, tick: u64, time: Timestamp) -> String {
+    let at = At::new(shape, time);
+    let now = shown(time);
+    let pods = shape.pods(node, tick);
+    let (millis, bytes) = (node_millis(&pods), node_bytes(&pods));
+    let seconds = at.seconds(tick);
+    let memory = |bytes: u64, faults: u64| {
+        format!(
+            r#""memory":{{"time":"{now}","availableBytes":{},"usageBytes":{bytes},"workingSetBytes":{bytes},"rssBytes":{},"pageFaults":{faults},"majorPageFaults":{}}}"#,
+            MEMORY_BYTES.saturating_sub(bytes),
+            bytes / 2,
+            faults / 100
+        )
+    };
+    let network = |per_second: u64, seconds: u64| {
+        format!(
+            r#""network":{{"time":"{now}","name":"eth0","rxBytes":{},"rxErrors":0,"txBytes":{},"txErrors":0}}"#,
+            per_second * seconds,
+            per_second * seconds * 2
+        )
+    };
+    let disk = |used: u64| {
+        format!(
+            r#"{{"time":"{now}","availableBytes":{},"capacityBytes":{DISK_BYTES},"usedBytes":{used},"inodesFree":1000,"inodes":2000}}"#,
+            DISK_BYTES - used
+        )
+    };
+    let mut out = String::new();
+    put(
+        &mut out,
+        format_args!(
+            r#"{{"node":{{"nodeName":"{}","startTime":"{}","cpu":{{"time":"{now}","usageCoreNanoSeconds":{}}},{},{},"fs":{}}},"pods":["#,
+            shape.node_name(node),
+            shown(at.start(tick)),
+            seconds * millis * 1_000_000,
+            memory(bytes, seconds * 1_000),
+            network(100_000, seconds),
+            disk(20 << 30),
+        ),
+    );
+    for (index, pod) in pods.iter().enumerate() {
+        let seconds = at.seconds(pod.age_ticks);
+        // A pod in the node's network repeats its counters.
+        let network = match pod.host_network {
+            true => network(100_000, at.seconds(tick)),
+            false => network(1_000, seconds),
+        };
+        put(
+            &mut out,
+            format_args!(
+                r#"{}{{"podRef":{{"name":"{}","namespace":"{}","uid":"{}"}},"startTime":"{}","cpu":{{"time":"{now}"}},{network},"volume":[{{"name":"data","time":"{now}","capacityBytes":{DISK_BYTES},"usedBytes":4096,"availableBytes":1,"inodes":9,"inodesFree":3}}],"ephemeral-storage":{},"containers":["#,
+                if index > 0 { "," } else { "" },
+                pod.name,
+                pod.namespace,
+                pod.uid,
+                shown(at.start(pod.age_ticks)),
+                disk(12_288),
+            ),
+        );
+        for (index, container) in pod.containers.iter().enumerate() {
+            put(
+                &mut out,
+                format_args!(
+                    r#"{}{{"name":"{}","startTime":"{}","cpu":{{"time":"{now}","usageCoreNanoSeconds":{}}},{},"rootfs":{},"logs":{}}}"#,
+                    if index > 0 { "," } else { "" },
+                    container.name,
+                    shown(at.start(container.age_ticks)),
+                    at.cpu_ns(container),
+                    memory(container.memory_bytes, at.seconds(container.age_ticks) * 10),
+                    disk(8_192),
+                    disk(4_096),
+                ),
+            );
+        }
+        out.push_str("]}");
+    }
+    out.push_str("]}");
+    out
+}
+
+/// `/metrics/cadvisor`.
+pub(super) fn cadvisor(shape: &Shape, node: usize, tick: u64, time: Timestamp) -> String {
+    let at = At::new(shape, time);
+    let time_ms = time.0 / 1_000_000;
+    let pods = shape.pods(node, tick);
+    let mut out = format!("machine_cpu_cores {CORES}\nmachine_memory_bytes {MEMORY_BYTES}\n");
+    let (seconds, bytes) = (at.seconds(tick), node_bytes(&pods));
+    put(
+        &mut out,
+        format_args!(
+            "container_cpu_usage_seconds_total{{id=\"/\",cpu=\"total\"}} {} {time_ms}\n\
+             container_memory_usage_bytes{{id=\"/\"}} {bytes} {time_ms}\n\
+             container_memory_working_set_bytes{{id=\"/\"}} {bytes} {time_ms}\n\
+             container_start_time_seconds{{id=\"/\"}} {} {time_ms}\n",
+            decimal(seconds * node_millis(&pods)),
+            at.start(tick).0 / 1_000_000_000,
+        ),
+    );
+    type Value<'v> = &'v dyn Fn(&Container) -> String;
+    let pick = |container: &Container| at.seconds(container.age_ticks);
+    let metrics: [(&str, &str, Value<'_>); 13] = [
+        ("cpu_usage_seconds_total", ",cpu=\"total\"", &|c| {
+            decimal(pick(c) * c.cpu_millis)
+        }),
+        ("memory_usage_bytes", "", &|c| c.memory_bytes.to_string()),
+        ("memory_working_set_bytes", "", &|c| {
+            c.memory_bytes.to_string()
+        }),
+        ("memory_rss", "", &|c| (c.memory_bytes / 2).to_string()),
+        ("memory_cache", "", &|c| (c.memory_bytes / 4).to_string()),
+        (
+            "memory_failures_total",
+            ",failure_type=\"pgfault\",scope=\"container\"",
+            &|c| (pick(c) * 10).to_string(),
+        ),
+        (
+            "memory_failures_total",
+            ",failure_type=\"pgmajfault\",scope=\"container\"",
+            &|c| (pick(c) / 10).to_string(),
+        ),
+        ("fs_reads_bytes_total", ",device=\"/dev/vda\"", &|c| {
+            (pick(c) * 4_096).to_string()
+        }),
+        ("fs_writes_bytes_total", ",device=\"/dev/vda\"", &|c| {
+            (pick(c) * 8_192).to_string()
+        }),
+        ("start_time_seconds", "", &|c| {
+            (at.start(c.age_ticks).0 / 1_000_000_000).to_string()
+        }),
+        ("spec_cpu_period", "", &|_| "100000".to_owned()),
+        ("spec_cpu_quota", "", &|_| (LIMIT_MILLIS * 100).to_string()),
+        ("spec_memory_limit_bytes", "", &|_| LIMIT_BYTES.to_string()),
+    ];
+    for (name, labels, value) in metrics {
+        for pod in &pods {
+            for container in &pod.containers {
+                let (uid, main) = (&pod.uid, &container.name);
+                put(
+                    &mut out,
+                    format_args!(
+                        "container_{name}{{container=\"{main}\",id=\"/kubepods/pod{uid}/{main}\",image=\"registry.example/{main}:1\",name=\"{uid}-{main}\",namespace=\"{}\",pod=\"{}\"{labels}}} {} {time_ms}\n",
+                        pod.namespace,
+                        pod.name,
+                        value(container)
+                    ),
+                );
+            }
+        }
+    }
+    out
+}
+
+/// `/metrics/resource`.
+pub(super) fn resource(shape: &Shape, node: usize, tick: u64, time: Timestamp) -> String {
+    let at = At::new(shape, time);
+    let time_ms = time.0 / 1_000_000;
+    let pods = shape.pods(node, tick);
+    let mut out = format!(
+        "node_cpu_usage_seconds_total {} {time_ms}\nnode_memory_working_set_bytes {} {time_ms}\n",
+        decimal(at.seconds(tick) * node_millis(&pods)),
+        node_bytes(&pods)
+    );
+    for pod in &pods {
+        for container in &pod.containers {
+            let labels = format!(
+                "{{container=\"{}\",namespace=\"{}\",pod=\"{}\"}}",
+                container.name, pod.namespace, pod.name
+            );
+            put(
+                &mut out,
+                format_args!(
+                    "container_cpu_usage_seconds_total{labels} {} {time_ms}\n\
+                     container_memory_working_set_bytes{labels} {} {time_ms}\n\
+                     container_start_time_seconds{labels} {}\n",
+                    decimal(at.seconds(container.age_ticks) * container.cpu_millis),
+                    container.memory_bytes,
+                    at.start(container.age_ticks).0 / 1_000_000_000
+                ),
+            );
+        }
+    }
+    out
+}
+
+/// Thousandths as a decimal number.
+fn decimal(thousandths: u64) -> String {
+    format!("{}.{:03}", thousandths / 1_000, thousandths % 1_000)
+}
+
+/// A Kubelet's `/pods`.
+pub(super) fn pods(shape: &Shape, node: usize, tick: u64) -> String {
+    let mut out = r#"{"kind":"PodList","apiVersion":"v1","items":["#.to_owned();
+    for (index, pod) in shape.pods(node, tick).iter().enumerate() {
+        let containers: Vec<String> = pod
+            .containers
+            .iter()
+            .map(|container| {
+                format!(
+                    r#"{{"name":"{0}","image":"registry.example/{0}:1","resources":{{"requests":{{"cpu":"{REQUEST_MILLIS}m","memory":"{REQUEST_BYTES}"}},"limits":{{"cpu":"{LIMIT_MILLIS}m","memory":"{LIMIT_BYTES}"}}}}}}"#,
+                    container.name
+                )
+            })
+            .collect();
+        let statuses: Vec<String> = pod
+            .containers
+            .iter()
+            .map(|c| format!(r#"{{"name":"{}","restartCount":{}}}"#, c.name, c.restarts))
+            .collect();
+        put(
+            &mut out,
+            format_args!(
+                r#"{}{{"metadata":{{"name":"{}","namespace":"{}","uid":"{}","labels":{{"app":"app-{}","tier":"{}"}}}},"spec":{{"nodeName":"{}","hostNetwork":{},"containers":[{}]}},"status":{{"phase":"Running","containerStatuses":[{}]}}}}"#,
+                if index > 0 { "," } else { "" },
+                pod.name,
+                pod.namespace,
+                pod.uid,
+                index % 7,
+                pod.namespace,
+                shape.node_name(node),
+                pod.host_network,
+                containers.join(","),
+                statuses.join(",")
+            ),
+        );
+    }
+    out.push_str("]}");
+    out
+}
+
+fn node_object(node: usize, state: &State) -> String {
+    let is_ready = match state.shape.health(node) {
+        Health::Well | Health::Failing => "True",
+        Health::Slow => "False",
+    };
+    format!(
+        r#"{{"kind":"Node","apiVersion":"v1","metadata":{{"name":"{}","resourceVersion":"1","uid":"n-{node}"}},"spec":{{}},"status":{{"addresses":[{{"type":"Hostname","address":"{0}"}},{{"type":"InternalIP","address":"{}"}}],"capacity":{{"cpu":"{CORES}","memory":"{MEMORY_BYTES}","ephemeral-storage":"{DISK_BYTES}"}},"allocatable":{{"cpu":"{ALLOCATABLE_MILLIS}m","memory":"{ALLOCATABLE_BYTES}","ephemeral-storage":"{DISK_BYTES}"}},"conditions":[{{"type":"Ready","status":"{is_ready}"}}],"daemonEndpoints":{{"kubeletEndpoint":{{"Port":{}}}}}}}}}"#,
+        state.shape.node_name(node),
+        state.address(node),
+        state.port
+    )
+}
+
+/// `/api/v1/nodes`.
+pub(super) fn nodes(state: &State, is_there: impl Fn(usize) -> bool) -> String {
+    let nodes = (0..state.nodes.len()).filter(|node| is_there(*node));
+    let nodes: Vec<String> = nodes.map(|node| node_object(node, state)).collect();
+    format!(
+        r#"{{"kind":"NodeList","apiVersion":"v1","metadata":{{"resourceVersion":"1"}},"items":[{}]}}"#,
+        nodes.join(",")
+    )
+}
+
+/// One line of a watch.
+pub(super) fn event(kind: &str, node: usize, state: &State) -> String {
+    format!(
+        r#"{{"type":"{kind}","object":{}}}"#,
+        node_object(node, state)
+    ) + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_the_kubelet_does() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_700_000_000, "2023-11-14T22:13:20Z"),
+        ] {
+            assert_eq!(shown(Timestamp(seconds * 1_000_000_000)), expected);
+        }
+    }
+}

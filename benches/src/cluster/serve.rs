@@ -1,0 +1,127 @@
+//! Just enough of HTTP/1.1: GET, connections that stay, and a watch that goes on.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::model::Health;
+use super::{State, pages};
+
+/// Takes connections until the task is ended, which ends them too.
+pub(super) async fn accept(listener: TcpListener, state: Arc<State>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        connections.spawn(connection(stream, Arc::clone(&state)));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// Serves one connection; whatever breaks it is its end.
+async fn connection(stream: TcpStream, state: Arc<State>) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let IpAddr::V4(address) = stream.local_addr()?.ip() else {
+        return Ok(());
+    };
+    let node = state.node_at(address);
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if stream.read_line(&mut line).await? == 0 {
+            return Ok(());
+        }
+        let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+        while line.trim_end() != "" {
+            line.clear();
+            if stream.read_line(&mut line).await? == 0 {
+                return Ok(());
+            }
+        }
+        let answer = match node {
+            Some(node) => kubelet(&state, node, &path).await,
+            None if path.starts_with("/api/v1/nodes") && path.contains("watch=") => {
+                return watch(stream.get_mut(), &state).await;
+            }
+            None if path.starts_with("/api/v1/nodes") => Ok(pages::nodes(&state, |node| {
+                !state.nodes[node].is_gone.load(Ordering::SeqCst)
+            })),
+            None => Err(404),
+        };
+        let (status, body) = match answer {
+            Ok(body) => (200, body),
+            Err(status) => (status, String::new()),
+        };
+        let kind = match body.starts_with('{') {
+            true => "application/json",
+            false => "text/plain; version=0.0.4",
+        };
+        let head = format!(
+            "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream
+            .get_mut()
+            .write_all((head + &body).as_bytes())
+            .await?;
+    }
+}
+
+async fn kubelet(state: &State, node: usize, path: &str) -> Result<String, u16> {
+    if state.nodes[node].is_gone.load(Ordering::SeqCst) {
+        return Err(503);
+    }
+    match state.shape.health(node) {
+        Health::Well => {}
+        Health::Failing => return Err(500),
+        Health::Slow => std::future::pending().await,
+    }
+    let shape = &state.shape;
+    match path {
+        "/stats/summary" => {
+            let (tick, time) = state.tick(node, 0);
+            Ok(pages::summary(shape, node, tick, time))
+        }
+        "/metrics/cadvisor" => {
+            let (tick, time) = state.tick(node, 1);
+            Ok(pages::cadvisor(shape, node, tick, time))
+        }
+        "/metrics/resource" => {
+            let (tick, time) = state.tick(node, 2);
+            Ok(pages::resource(shape, node, tick, time))
+        }
+        // Once a minute: the next answer of the summary is not used up by it.
+        "/pods" => Ok(pages::pods(
+            shape,
+            node,
+            state.nodes[node].scrapes[0].load(Ordering::SeqCst),
+        )),
+        _ => Err(404),
+    }
+}
+
+/// Tells of changes until either side is gone.
+async fn watch(stream: &mut TcpStream, state: &State) -> std::io::Result<()> {
+    let mut events = state.events.subscribe();
+    let head =
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await?;
+    // What left between the list and the watch is told again.
+    for (node, served) in state.nodes.iter().enumerate() {
+        if served.is_gone.load(Ordering::SeqCst) {
+            chunk(stream, &pages::event("DELETED", node, state)).await?;
+        }
+    }
+    while let Ok(event) = events.recv().await {
+        chunk(stream, &event).await?;
+    }
+    Ok(())
+}
+
+async fn chunk(stream: &mut TcpStream, text: &str) -> std::io::Result<()> {
+    let chunk = format!("{:x}\r\n{text}\r\n", text.len());
+    stream.write_all(chunk.as_bytes()).await
+}
