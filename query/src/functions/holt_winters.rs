@@ -188,12 +188,7 @@ impl Series {
     /// bounds, and the seasons go on: the optimiser sees both.
     fn forecast(&self, steps: usize, parameters: &mut [f64]) -> Vec<f64> {
         for parameter in &mut parameters[..4] {
-            if *parameter > 1.0 {
-                *parameter = 1.0;
-            }
-            if *parameter < 0.0 {
-                *parameter = 0.0;
-            }
+            *parameter = parameter.clamp(0.0, 1.0);
         }
         let (fixed, seasons) = parameters.split_at_mut(FIXED);
         let (alpha, beta, gamma, phi) = (fixed[0], fixed[1], fixed[2], fixed[3]);
