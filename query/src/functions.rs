@@ -4,8 +4,10 @@
 
 pub(crate) mod fill;
 pub(crate) mod fold;
+pub(crate) mod holt_winters;
 pub(crate) mod integral;
 pub(crate) mod math;
+pub(crate) mod technical;
 pub(crate) mod transform;
 pub(crate) mod window;
 
@@ -68,6 +70,8 @@ pub(crate) enum Transform {
     MovingAverage(usize),
     /// Time between, in a unit of ns.
     Elapsed(i64),
+    /// A function of technical analysis.
+    Technical(technical::Technical),
 }
 
 /// Whether negative changes count.

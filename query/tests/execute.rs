@@ -317,3 +317,47 @@ fn queries_share_a_budget_of_memory_and_give_it_back() {
     assert_eq!(setup.rows("SELECT v FROM many LIMIT 5").len(), 5);
     assert_eq!(setup.limits.memory_shared.bytes(), 0);
 }
+
+#[test]
+fn periods_that_cost_memory_are_refused() {
+    let setup = Setup::new();
+    for call in [
+        "exponential_moving_average(n, 1000001)",
+        "kaufmans_adaptive_moving_average(n, 2000000)",
+        "holt_winters(mean(n), 1000001, 0)",
+        "chande_momentum_oscillator(n, 1)",
+    ] {
+        let windows = if call.starts_with("holt") {
+            " WHERE time < '2024-04-05' GROUP BY time(1d)"
+        } else {
+            ""
+        };
+        let error = setup.error(&format!("SELECT {call} FROM weekly{windows}"));
+        assert!(!error.contains("not supported"), "{call}: {error}");
+    }
+}
+
+#[test]
+fn technical_analysis_answers_rows_after_its_warm_up() {
+    let setup = with_many_series();
+    let mut wrong = Vec::new();
+    for (call, rows) in [
+        ("exponential_moving_average(v, 3)", 18),
+        ("double_exponential_moving_average(v, 3)", 18),
+        ("triple_exponential_moving_average(v, 3)", 18),
+        ("triple_exponential_derivative(v, 3)", 17),
+        ("relative_strength_index(v, 3)", 17),
+        ("chande_momentum_oscillator(v, 3)", 18),
+        ("kaufmans_efficiency_ratio(v, 3)", 17),
+        ("kaufmans_adaptive_moving_average(v, 3)", 17),
+    ] {
+        let text = format!("SELECT {call} FROM many WHERE \"name\" = 's007'");
+        let found = setup.rows(&text);
+        wrong.extend((found.len() != rows).then(|| format!("{call}: {}", found.len())));
+        assert!(
+            found.iter().all(|row| matches!(row[1], Cell::Float(_))),
+            "{text}"
+        );
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}

@@ -14,6 +14,7 @@ use super::select::Run;
 use super::window::Windows;
 use crate::functions::fill::{self, Filling};
 use crate::functions::fold::{Folded, Pick};
+use crate::functions::holt_winters::HoltWinters;
 use crate::functions::{Fold, Transform, Whole, integral, transform, window};
 use crate::plan::{Call, Function, Input, Kind, Plan};
 
@@ -79,9 +80,13 @@ impl Caller<'_> {
         extra: i64,
         is_lone_selector: bool,
     ) -> Result<Points> {
-        if let (Function::Transform(transform), Input::Call(inner)) = (call.function, &call.input) {
+        if let Input::Call(inner) = &call.input {
             let before = self.nested(inner, windows, extra, false)?;
-            return self.transform_points(call, transform, before);
+            return match call.function {
+                Function::Transform(transform) => self.transform_points(call, transform, before),
+                Function::HoltWinters(forecast) => self.forecast(call, forecast, before),
+                _ => Ok(before),
+            };
         }
         let reference = call.reference();
         let kind = crate::plan::kind_over(&self.plan.sources, reference);
@@ -105,6 +110,10 @@ impl Caller<'_> {
             Function::Whole(whole) => self.whole(&job, whole),
             Function::Integral(unit) => self.integral(&job, unit),
             Function::Transform(transform) => self.transform(&job, transform),
+            Function::HoltWinters(_) => Err(Error::invalid(format!(
+                "must use aggregate function with {}",
+                call.name
+            ))),
         }
     }
 
@@ -409,6 +418,35 @@ impl Caller<'_> {
             Some(rows) => rows.iter().map(|row| before.times[*row as usize]).collect(),
         };
         Ok(self.changed(transform, &times, &values))
+    }
+
+    /// What is to come after the windows that a call answered for.
+    fn forecast(&self, call: &Call, forecast: HoltWinters, before: Points) -> Result<Points> {
+        let Some(field_type) = type_of(&before.column) else {
+            return Ok(Points::empty());
+        };
+        if !Fold::Sum.takes(field_type) {
+            return Err(Error::invalid(format!(
+                "{}() is not supported on a field of type {field_type}",
+                call.name
+            )));
+        }
+        let (rows, Values::Float(values)) = before.column.driver(FieldType::Float) else {
+            return Ok(Points::empty());
+        };
+        let times = match rows {
+            None => before.times,
+            Some(rows) => rows.iter().map(|row| before.times[*row as usize]).collect(),
+        };
+        let every = self.plan.interval.every;
+        self.run.check_buckets(forecast.size(&times, every))?;
+        let cancel = self.run.context.cancel;
+        let (times, values) = forecast.apply(&times, &values, every, || cancel.check())?;
+        Ok(Points {
+            times,
+            column: Column::full(Values::Float(values)),
+            beside: Vec::new(),
+        })
     }
 
     fn changed(&self, transform: Transform, times: &[i64], values: &Values) -> Points {

@@ -49,6 +49,11 @@ fn of_numbers<T: Number>(
             let (times, values) = moving_average(times, values, n);
             (times, Values::Float(values))
         }
+        Transform::Technical(technical) => {
+            let values = values.iter().map(|value| value.float());
+            let (times, values) = super::technical::apply(technical, times, values);
+            (times, Values::Float(values))
+        }
         Transform::Elapsed(_) => unreachable!("it is done for every type above"),
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::ast::{self, Expr, Reference};
 use crate::exec::error::{Error, Result};
+use crate::functions::holt_winters::{Forecast, HoltWinters};
+use crate::functions::technical::{Indicator, Technical, Warmup};
 use crate::functions::{Fold, Sign, Transform, Whole};
 
 /// A call that is ready to run.
@@ -28,6 +30,8 @@ pub(crate) enum Function {
     Integral(i64),
     /// Over neighbours; a derivative's unit of 0 is the default.
     Transform(Transform),
+    /// What is to come, of windows.
+    HoltWinters(HoltWinters),
 }
 
 /// What a call reads.
@@ -40,21 +44,7 @@ pub(crate) enum Input {
 }
 
 /// Functions of 1.x that come later.
-const LATER: [&str; 13] = [
-    "holt_winters",
-    "holt_winters_with_fit",
-    "exponential_moving_average",
-    "double_exponential_moving_average",
-    "triple_exponential_moving_average",
-    "relative_strength_index",
-    "triple_exponential_derivative",
-    "kaufmans_efficiency_ratio",
-    "kaufmans_adaptive_moving_average",
-    "chande_momentum_oscillator",
-    "sum_hll",
-    "count_hll",
-    "merge_hll",
-];
+const LATER: [&str; 3] = ["sum_hll", "count_hll", "merge_hll"];
 
 impl Call {
     /// Reads a call.
@@ -134,6 +124,21 @@ impl Call {
                 }
                 Function::Transform(Transform::MovingAverage(size(name, *n)?))
             }
+            (
+                "holt_winters" | "holt_winters_with_fit",
+                [Expr::Integer(n), Expr::Integer(season)],
+            ) => Function::HoltWinters(HoltWinters {
+                steps: at_most(name, "points", *n)?,
+                season: at_most(name, "season", *season)?,
+                answer: if name == "holt_winters" {
+                    Forecast::Future
+                } else {
+                    Forecast::WithFit
+                },
+            }),
+            (_, rest) if Indicator::named(name).is_some() => {
+                Function::Transform(Transform::Technical(technical(name, rest)?))
+            }
             (_, rest) => match Fold::named(name) {
                 Some(fold) if rest.is_empty() => Function::Fold(fold),
                 None if !is_known(name) => {
@@ -152,7 +157,7 @@ impl Call {
                 }
             },
         };
-        let is_transform = matches!(function, Function::Transform(_));
+        let is_transform = matches!(function, Function::Transform(_) | Function::HoltWinters(_));
         let input = match first {
             Expr::Reference(reference) => Input::Reference(reference.clone()),
             Expr::Call(inner) if is_transform => Input::Call(Box::new(Self::read(inner)?)),
@@ -184,7 +189,7 @@ impl Call {
         match self.function {
             Function::Fold(fold) => fold.is_selector(),
             Function::Whole(whole) => whole.is_selector(),
-            Function::Integral(_) | Function::Transform(_) => false,
+            Function::Integral(_) | Function::Transform(_) | Function::HoltWinters(_) => false,
         }
     }
 
@@ -202,6 +207,7 @@ impl Call {
             Function::Transform(Transform::MovingAverage(n)) => {
                 i64::try_from(n).unwrap_or(i64::MAX)
             }
+            Function::Transform(Transform::Technical(technical)) => i64::from(technical.period),
             Function::Transform(_) => 1,
             _ => 0,
         };
@@ -237,6 +243,50 @@ fn nested_distinct(expr: &Expr) -> Option<Reference> {
         },
         _ => None,
     }
+}
+
+/// The largest period, season and number of forecast points: each costs memory.
+const PERIOD_MAX: i64 = 1_000_000;
+
+fn at_most(name: &str, what: &str, n: i64) -> Result<usize> {
+    match usize::try_from(n) {
+        Ok(size) if n <= PERIOD_MAX => Ok(size),
+        _ => Err(Error::invalid(format!(
+            "{name} {what} must be at most {PERIOD_MAX}, got {n}"
+        ))),
+    }
+}
+
+/// The period, and maybe how many points are held back, and how it starts.
+fn technical(name: &str, arguments: &[Expr]) -> Result<Technical> {
+    let (Some(indicator), [Expr::Integer(period), rest @ ..]) = (Indicator::named(name), arguments)
+    else {
+        return Err(Error::invalid(format!("{name} period must be an integer")));
+    };
+    let warmup = match rest.get(1) {
+        None => indicator.default_warmup(),
+        Some(Expr::String(text)) if text == "simple" => Warmup::Simple,
+        Some(Expr::String(text)) if text == "none" => Warmup::None,
+        Some(_) => Warmup::Exponential,
+    };
+    if *period < 2 && indicator == Indicator::Momentum && warmup == Warmup::None {
+        return Err(Error::invalid(format!(
+            "{name} period must be greater than or equal to 2 without a warmup type"
+        )));
+    }
+    let period = u32::try_from(at_most(name, "period", *period)?)
+        .unwrap_or(1)
+        .max(1);
+    let hold = match rest.first() {
+        Some(Expr::Integer(hold)) if *hold >= 0 => Some(u32::try_from(*hold).unwrap_or(u32::MAX)),
+        _ => None,
+    };
+    Ok(Technical {
+        indicator,
+        period,
+        hold,
+        warmup,
+    })
 }
 
 fn is_known(name: &str) -> bool {

@@ -5,6 +5,7 @@ use plimsoll_engine::model::FieldType;
 use crate::ast::{Cast, Expr, Operator};
 use crate::exec::error::{Error, Result};
 use crate::functions::math::Math;
+use crate::functions::technical::Indicator;
 
 /// The type of an expression; a tag is text that comes of the series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,7 +115,10 @@ fn of_call(name: &str, arguments: &[Kind]) -> Result<Kind> {
         | "stddev"
         | "derivative"
         | "non_negative_derivative"
-        | "moving_average" => Kind::Value(FieldType::Float),
+        | "moving_average"
+        | "holt_winters"
+        | "holt_winters_with_fit" => Kind::Value(FieldType::Float),
+        name if Indicator::named(name).is_some() => Kind::Value(FieldType::Float),
         _ => first,
     })
 }

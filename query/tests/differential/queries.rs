@@ -2,6 +2,16 @@
 
 /// Times of the data: 2024-03-30T12:00:00Z is the start, ten minutes of `cpu` and `net` follow.
 pub const QUERIES: &[&str] = &[
+    // Forecasts.
+    "SELECT holt_winters(mean(usage), 5, 0) FROM cpu WHERE time < '2024-03-30T12:10:00Z' GROUP BY time(1m)",
+    "SELECT holt_winters(mean(usage), 5, 4) FROM cpu WHERE time < '2024-03-30T12:10:00Z' GROUP BY time(1m)",
+    "SELECT holt_winters_with_fit(mean(usage), 3, 0) FROM cpu WHERE time < '2024-03-30T12:10:00Z' GROUP BY time(1m)",
+    "SELECT holt_winters_with_fit(max(ticks), 3, 4) FROM cpu WHERE host = 'a' AND time < '2024-03-30T12:10:00Z' GROUP BY time(30s)",
+    "SELECT holt_winters(first(ticks), 2, 2) FROM cpu WHERE time < '2024-03-30T12:10:00Z' GROUP BY time(1m), host",
+    "SELECT holt_winters(mean(usage), 0, 0) FROM cpu WHERE time < '2024-03-30T12:10:00Z' GROUP BY time(1m)",
+    "SELECT holt_winters(mean(usage), 5, -1) FROM cpu WHERE time < '2024-03-30T12:10:00Z' GROUP BY time(1m)",
+    "SELECT holt_winters(usage, 5, 0) FROM cpu",
+    "SELECT holt_winters(mean(usage), 5, 0) FROM cpu",
     // Raw rows.
     "SELECT usage FROM cpu",
     "SELECT usage, ticks FROM cpu WHERE host = 'a'",
