@@ -42,6 +42,18 @@ use self::time::Times;
 /// The largest measurement and tags of a line, in bytes, as InfluxDB has it.
 pub const KEY_BYTES_MAX: usize = 65_535;
 
+/// The longest line, in bytes.
+pub const LINE_BYTES_MAX: usize = 4 << 20;
+
+/// How many tags one line may have.
+pub const TAGS_MAX: usize = 1_024;
+
+/// How many fields one line may have.
+pub const FIELDS_MAX: usize = 16_384;
+
+/// How much of a line that is too long is shown, in bytes.
+const SHOWN_BYTES_MAX: usize = 200;
+
 /// How many refused lines of one body are kept with their text; the rest are counted.
 pub const REJECTED_LINES_KEPT_MAX: usize = 1_000;
 
@@ -176,6 +188,9 @@ impl<'a> Parser<'a> {
 
     /// Takes one line that is neither blank nor a comment, without white space before it.
     fn line(&mut self, line: &'a [u8]) -> Result<(), Reason> {
+        if line.len() > LINE_BYTES_MAX {
+            return Err(Reason::LineTooLong { got: line.len() });
+        }
         let batch = &mut self.parsed.batch;
         let measurement = key::measurement(line)?;
         let (tags, key_end) = match measurement.tags_start {
@@ -190,6 +205,11 @@ impl<'a> Parser<'a> {
         if key_end + 4 + fields.key_bytes_max > KEY_BYTES_MAX {
             return Err(Reason::KeyTooLong {
                 got: key_end + 4 + fields.key_bytes_max,
+            });
+        }
+        if self.fields.len() > FIELDS_MAX {
+            return Err(Reason::TooManyFields {
+                got: self.fields.len(),
             });
         }
         let time = self.times.read(line, fields.end)?;
@@ -211,6 +231,10 @@ impl<'a> Parser<'a> {
 
     fn reject(&mut self, line: &[u8], reason: Reason) {
         self.parsed.rejected_count += 1;
+        let line = match reason {
+            Reason::LineTooLong { .. } => &line[..line.len().min(SHOWN_BYTES_MAX)],
+            _ => line,
+        };
         if self.parsed.rejected.len() < REJECTED_LINES_KEPT_MAX {
             self.parsed.rejected.push(Rejected {
                 line: String::from_utf8_lossy(line).into_owned(),

@@ -84,3 +84,31 @@ fn a_client_that_leaves_stops_its_query() {
         (ask().status == 200).then_some(())
     });
 }
+
+#[test]
+fn a_full_head_refuses_writes_for_a_moment() {
+    let data = directory();
+    let config = data.path().join("c.toml");
+    std::fs::write(&config, "head_size_max = \"16MiB\"\n").unwrap();
+    let flags = ["--no-cgroup", "--config", &config.to_string_lossy()];
+    let server = Server::start_with(data.path(), &flags);
+    let lines: String = (0..400_000)
+        .map(|series| format!("m,h=host-{series:07} v=1\n"))
+        .collect();
+    assert_eq!(
+        server.client.post("/write?db=k8s", lines.as_bytes()).status,
+        204
+    );
+    let refused = eventually("a refusal", || {
+        let answer = server.client.post("/write?db=k8s", b"m,h=x v=1");
+        (answer.status != 204).then_some(answer)
+    });
+    // Telegraf drops what is refused with 4xx, and sends again what is refused with 503.
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert_eq!(refused.header("retry-after"), "1");
+    assert!(refused.error().contains("16777216"), "{}", refused.error());
+    eventually("room again", || {
+        let answer = server.client.post("/write?db=k8s", b"m,h=x v=1");
+        (answer.status == 204).then_some(())
+    });
+}

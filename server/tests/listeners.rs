@@ -425,3 +425,30 @@ fn a_name_is_never_a_path() {
     assert_eq!(names(&directory.path().join("a")), ["b"]);
     assert_eq!(names(&directory.path().join("a/b")), ["data"]);
 }
+
+#[test]
+fn a_stop_lets_a_running_request_finish() {
+    let directory = directory();
+    let server = serve(directory.path(), &[]);
+    let mut stream = TcpStream::connect(&server.client.address).unwrap();
+    stream
+        .write_all(b"POST /write?db=k8s HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nm ")
+        .unwrap();
+    eventually("the start of the body", || {
+        let metrics = server.client.get("/metrics").text();
+        metrics
+            .contains("plimsoll_request_memory_bytes 2\n")
+            .then_some(())
+    });
+    server.signal("TERM");
+    eventually("the end of listening", || {
+        let again = TcpStream::connect(&server.client.address);
+        again.is_err().then_some(())
+    });
+    stream.write_all(b"x=1").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    let (status, _) = server.stop();
+    assert!(status.success());
+}

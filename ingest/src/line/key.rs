@@ -5,8 +5,8 @@ use memchr::{memchr, memchr2};
 use plimsoll_engine::model::TagSetBuilder;
 use plimsoll_engine::{Batch, TagSet};
 
-use super::Reason;
 use super::names::unescape_tag;
+use super::{Reason, TAGS_MAX};
 
 /// Where a measurement ends and where its tags start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +104,11 @@ impl<'a> Tags<'a> {
 
     fn parse(&mut self, line: &[u8], start: usize, batch: &mut Batch) -> Result<TagPart, Reason> {
         let end = scan(line, start, &mut self.spans)?;
+        if self.spans.len() > TAGS_MAX {
+            return Err(Reason::TooManyTags {
+                got: self.spans.len(),
+            });
+        }
         let key = |pair: &Pair| &line[pair.start..pair.equals];
         let value = |pair: &Pair| &line[pair.equals + 1..pair.end];
         let raw = &line[start..end];

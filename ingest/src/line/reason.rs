@@ -21,6 +21,21 @@ pub enum Reason {
         /// The bytes of the key.
         got: usize,
     },
+    #[error("max line length exceeded: {got} > {} bytes", super::LINE_BYTES_MAX)]
+    LineTooLong {
+        /// The bytes of the line.
+        got: usize,
+    },
+    #[error("max tags per point exceeded: {got} > {}", super::TAGS_MAX)]
+    TooManyTags {
+        /// The tags of the line.
+        got: usize,
+    },
+    #[error("max fields per point exceeded: {got} > {}", super::FIELDS_MAX)]
+    TooManyFields {
+        /// The fields of the line.
+        got: usize,
+    },
     #[error("key contains invalid unicode")]
     KeyNotUtf8,
     #[error("missing field key")]

@@ -4,7 +4,7 @@ use influxdb_line_protocol as oracle;
 use plimsoll_engine::{FieldValue, Timestamp};
 use proptest::prelude::*;
 
-use super::{Precision, parse, scan};
+use super::{FIELDS_MAX, LINE_BYTES_MAX, Precision, TAGS_MAX, parse, scan};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_123_456_789);
 
@@ -368,6 +368,37 @@ fn text_that_is_not_utf8_is_refused_in_names_and_replaced_in_values() {
     );
     assert_eq!(parsed.rejected_count, 3);
     assert_eq!(shown(&parsed), ["a||v=String(\"\u{fffd}\")|1"]);
+}
+
+#[test]
+fn a_line_has_limits_that_its_refusal_names() {
+    let many = |count: usize, join: &str| -> String {
+        let pairs: Vec<String> = (0..count).map(|i| format!("k{i:05}=1")).collect();
+        pairs.join(join)
+    };
+    let error = |line: &str| one(line).error_text(None);
+    let refused = |line: &str, end: &str| {
+        let text = error(line).unwrap();
+        assert!(
+            text.contains(end) && text.len() < line.len() + 300,
+            "{text:.300}"
+        );
+    };
+    assert_eq!(error(&format!("m,{} v=1", many(TAGS_MAX, ","))), None);
+    refused(
+        &format!("m,{} v=1", many(TAGS_MAX + 1, ",")),
+        "max tags per point exceeded: 1025 > 1024",
+    );
+    assert_eq!(error(&format!("m {}", many(FIELDS_MAX, ","))), None);
+    refused(
+        &format!("m {}", many(FIELDS_MAX + 1, ",")),
+        "max fields per point exceeded: 16385 > 16384",
+    );
+    let text = |bytes: usize| format!("m v=\"{}\"", "x".repeat(bytes - 6));
+    assert_eq!(error(&text(LINE_BYTES_MAX)), None);
+    let long = error(&text(LINE_BYTES_MAX + 1)).unwrap();
+    assert!(long.contains("max line length exceeded: 4194305 > 4194304 bytes"));
+    assert!(long.len() < 500, "the line is not sent back");
 }
 
 #[test]
