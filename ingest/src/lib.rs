@@ -19,5 +19,6 @@ pub mod rest;
 pub mod scrape;
 
 mod number;
+mod pressure;
 #[cfg(test)]
 mod test_data;

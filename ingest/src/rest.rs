@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::cadvisor::Options;
 use crate::cgroup::path;
 use crate::names::{Mapped, Pod, Series, Subject, Writer, stored};
+use crate::pressure::Psi;
 use crate::prometheus::Parsed;
 
 #[derive(Debug, Deserialize)]
@@ -83,18 +84,6 @@ struct Cfs {
     periods: Option<u64>,
     throttled_periods: Option<u64>,
     throttled_time: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Psi {
-    some: Option<Stall>,
-    full: Option<Stall>,
-}
-
-/// µs.
-#[derive(Debug, Deserialize)]
-struct Stall {
-    total: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -499,14 +488,8 @@ impl Points<'_> {
 
     fn pressure(&mut self, at: &At<'_>, psi: Option<&Psi>, series: [Series; 2]) {
         let Some(psi) = psi else { return };
-        let stalled_ns = |stall: &Option<Stall>| {
-            let total_us = stall.as_ref()?.total?;
-            Some(total_us.saturating_mul(1_000))
-        };
-        let values = [
-            (series[0], stalled_ns(&psi.some)),
-            (series[1], stalled_ns(&psi.full)),
-        ];
+        let [some, full] = psi.stalled_ns();
+        let values = [(series[0], some), (series[1], full)];
         self.values(at, "", &values);
     }
 

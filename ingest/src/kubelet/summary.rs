@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::{Options, Pages, PodList, null_is_none};
 use crate::cadvisor::Images;
 use crate::names::{Mapped, Pod, Series, Subject, Writer, stored};
+use crate::pressure::Psi;
 
 /// The payload.
 #[derive(Debug, Clone, Deserialize)]
@@ -183,18 +184,6 @@ struct Swap<'a> {
     #[serde(borrow, default)]
     time: Cow<'a, str>,
     swap_usage_bytes: Option<u64>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Psi {
-    some: Option<Stall>,
-    full: Option<Stall>,
-}
-
-/// A stall's total in µs, whatever the Kubelet's documentation says.
-#[derive(Debug, Clone, Deserialize)]
-struct Stall {
-    total: Option<u64>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -420,14 +409,8 @@ impl Points<'_> {
 
     fn pressure(&mut self, tag_set: u32, time: &str, psi: Option<&Psi>, series: [Series; 2]) {
         let Some(psi) = psi else { return };
-        let stalled_ns = |stall: &Option<Stall>| {
-            let total_us = stall.as_ref()?.total?;
-            Some(total_us.saturating_mul(1_000))
-        };
-        let values = [
-            (series[0], stalled_ns(&psi.some)),
-            (series[1], stalled_ns(&psi.full)),
-        ];
+        let [some, full] = psi.stalled_ns();
+        let values = [(series[0], some), (series[1], full)];
         self.values(tag_set, time, &values);
     }
 
