@@ -70,6 +70,25 @@ impl App {
         })
     }
 
+    /// Makes a database where it is not there.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(crate) fn ensure_database(
+        &self,
+        name: &str,
+        policy: Option<PolicySpec>,
+    ) -> Result<(), Failure> {
+        if self.engine.snapshot().catalog().database(name).is_ok() {
+            return Ok(());
+        }
+        let name = name.to_owned();
+        let made = self
+            .engine
+            .change(&CatalogChange::CreateDatabase { name, policy });
+        made.map(drop).map_err(|error| Failure::engine(&error))
+    }
+
     /// Makes the database of this server's own sources, or gives it the retention that was asked
     /// for where it is there.
     pub(crate) fn prepare_database(&self, config: &Config) -> Result<(), Failure> {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_engine::catalog::{CatalogChange, DAY_NS, PolicySpec};
-use plimsoll_ingest::line::{self, Precision};
+use plimsoll_engine::catalog::{DAY_NS, PolicySpec};
+use plimsoll_engine::{Batch, FieldValue, TagSet};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -39,18 +39,12 @@ impl Monitor {
                 task: None,
             });
         };
-        if app.engine.snapshot().catalog().database(DATABASE).is_err() {
-            let change = CatalogChange::CreateDatabase {
-                name: DATABASE.to_owned(),
-                policy: Some(PolicySpec {
-                    name: Some(POLICY.to_owned()),
-                    retention: Some(RETENTION_NS),
-                    ..PolicySpec::default()
-                }),
-            };
-            let made = app.engine.change(&change);
-            made.map_err(|error| Failure::engine(&error))?;
-        }
+        let policy = PolicySpec {
+            name: Some(POLICY.to_owned()),
+            retention: Some(RETENTION_NS),
+            ..PolicySpec::default()
+        };
+        app.ensure_database(DATABASE, Some(policy))?;
         let hostname = config.sources.hostname.clone();
         // It ends when `stopping` says so or is dropped.
         let task = tokio::spawn(write_all(Arc::clone(app), hostname, every, stop));
@@ -104,35 +98,23 @@ async fn write_all(
 }
 
 fn write(app: &App, hostname: &str) -> Result<(), String> {
-    let lines = lines(app, hostname);
-    let parsed = line::parse(lines.as_bytes(), Precision::Nanoseconds, app.clock.now());
-    if app.engine.snapshot().catalog().database(DATABASE).is_err() {
-        return Err(format!("database not found: {DATABASE:?}"));
-    }
-    let written = app.engine.write(DATABASE, "", &parsed.batch);
+    let written = app.engine.write(DATABASE, "", &batch(app, hostname)?);
     let written = written.map_err(|error| error.to_string())?;
     let refused = written.rejected.into_iter().next();
     refused.map_or(Ok(()), |refused| Err(refused.reason))
 }
 
-/// A line a group of figures.
-fn lines(app: &App, hostname: &str) -> String {
-    let hostname = hostname.replace(['\\', '\n'], "_");
-    let hostname = hostname
-        .replace(',', "\\,")
-        .replace('=', "\\=")
-        .replace(' ', "\\ ");
-    let mut lines = String::new();
-    let mut open = "";
-    for figure in figures(app) {
-        let separator = if figure.group == open {
-            ",".to_owned()
-        } else {
-            open = figure.group;
-            format!("\n{open},hostname={hostname} ")
-        };
-        let value = i64::try_from(figure.value).unwrap_or(i64::MAX);
-        lines.push_str(&format!("{separator}{}={value}i", figure.key));
+/// A point a group of figures.
+fn batch(app: &App, hostname: &str) -> Result<Batch, String> {
+    let tags = TagSet::from_pairs([("hostname", hostname)]).map_err(|error| error.to_string())?;
+    let now = app.clock.now();
+    let mut batch = Batch::default();
+    for group in figures(app).chunk_by(|one, next| one.group == next.group) {
+        let fields = group.iter().map(|figure| {
+            let value = i64::try_from(figure.value).unwrap_or(i64::MAX);
+            (figure.key, FieldValue::Integer(value))
+        });
+        batch.add(group[0].group, &tags, now, fields);
     }
-    lines
+    Ok(batch)
 }

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_engine::catalog::CatalogChange;
 use plimsoll_ingest::line::{self, Precision};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
@@ -47,20 +46,7 @@ impl Udp {
             failure
         };
         let socket = UdpSocket::bind(config.listen).await.map_err(failure)?;
-        if app
-            .engine
-            .snapshot()
-            .catalog()
-            .database(&config.database)
-            .is_err()
-        {
-            let change = CatalogChange::CreateDatabase {
-                name: config.database.clone(),
-                policy: None,
-            };
-            let made = app.engine.change(&change);
-            made.map_err(|error| Failure::engine(&error))?;
-        }
+        app.ensure_database(&config.database, None)?;
         if let Ok(address) = socket.local_addr() {
             tracing::info!(%address, database = config.database, "taking line protocol by UDP");
         }

@@ -81,11 +81,6 @@ impl Workers {
         write_limits.running() + queries_max + VERIFICATIONS_MAX + SPARE_THREADS
     }
 
-    /// How many queries run at a time.
-    pub(crate) fn queries_max(&self) -> usize {
-        self.queries_max
-    }
-
     /// How many queries run now.
     pub(crate) fn queries_running(&self) -> usize {
         self.queries_max - self.queries.available_permits().min(self.queries_max)
@@ -143,9 +138,12 @@ impl Workers {
 
     /// Starts a query at once, or not at all.
     pub(crate) fn query(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Refused> {
-        let permit = Arc::clone(&self.queries)
-            .try_acquire_owned()
-            .map_err(|_| Refused::Full("max_concurrent_queries is reached".to_owned()))?;
+        let permit = Arc::clone(&self.queries).try_acquire_owned().map_err(|_| {
+            let max = self.queries_max;
+            Refused::Full(format!(
+                "max-concurrent-queries limit exceeded({max}, {max})"
+            ))
+        })?;
         // The job answers through its channel, which says so where it ends before its time.
         drop(run(permit, job));
         Ok(())

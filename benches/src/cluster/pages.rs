@@ -1,5 +1,7 @@
 //! The pages of a Kubelet and of the Kubernetes API.
 
+use plimsoll_query::json::{Epoch, write_cell};
+use plimsoll_query::rows::Cell;
 use std::fmt::Write;
 
 use plimsoll_engine::Timestamp;
@@ -21,29 +23,13 @@ const DISK_BYTES: u64 = 100 << 30;
 
 /// RFC 3339 of a whole second.
 fn shown(time: Timestamp) -> String {
-    let seconds = time.0 / 1_000_000_000;
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Howard Hinnant's civil_from_days.
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
-        second / 3_600,
-        second / 60 % 60,
-        second % 60
-    )
+    const SECOND_NS: i64 = 1_000_000_000;
+    let second = Cell::Time(time.0.div_euclid(SECOND_NS) * SECOND_NS);
+    let mut quoted = Vec::new();
+    write_cell(&second, Epoch::Rfc3339, None, &mut quoted);
+    String::from_utf8_lossy(&quoted)
+        .trim_matches('"')
+        .to_owned()
 }
 
 struct At<'s> {

@@ -155,7 +155,7 @@ async fn blocking<T: Send + 'static>(
         .await
         .unwrap_or_else(|error| {
             tracing::error!(%error, "a change of a bucket broke off");
-            let text = "internal error: see the server's log".to_owned();
+            let text = reply::INTERNAL_ERROR.to_owned();
             Err((StatusCode::INTERNAL_SERVER_ERROR, text))
         })
 }

@@ -25,6 +25,7 @@ use super::output::{self, Incoming, Output, Packing, Piece};
 use super::parameters::Parameters;
 use super::pretty::Layout;
 use super::reply;
+use super::write::refused_problem;
 use crate::app::App;
 use run::{Asker, Query};
 
@@ -78,10 +79,9 @@ async fn start(app: &Arc<App>, query: Query, shape: Shape, asynchronous: bool) -
             run::run(&app, &query, &cancel, &sender, out, shape.format);
         }
     };
-    if app.workers.query(job).is_err() {
-        let max = app.workers.queries_max();
-        let text = format!("max-concurrent-queries limit exceeded({max}, {max})");
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, &text, shape);
+    if let Err(refused) = app.workers.query(job) {
+        let (status, text) = refused_problem(refused);
+        return refuse(status, &text, shape);
     }
     let deadline = app
         .query
@@ -102,8 +102,8 @@ async fn start(app: &Arc<App>, query: Query, shape: Shape, asynchronous: bool) -
         Some(Piece::Whole(bytes)) => Body::from(bytes),
         Some(Piece::Part(bytes)) => stream(bytes, incoming, deadline),
         Some(Piece::End) | None => {
-            let text = "internal error: see the server's log";
-            return refuse(StatusCode::INTERNAL_SERVER_ERROR, text, shape);
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            return refuse(status, reply::INTERNAL_ERROR, shape);
         }
     };
     let mut response = reply::with_type(StatusCode::OK, shape.content_type, body);

@@ -120,18 +120,14 @@ async fn look_up(
             }
         }
     };
-    if app.workers.query(job).is_err() {
-        let max = app.workers.queries_max();
-        let text = format!("max-concurrent-queries limit exceeded({max}, {max})");
-        return Err((StatusCode::SERVICE_UNAVAILABLE, text));
-    }
+    app.workers.query(job).map_err(refused_problem)?;
     let _gone = StopOnDrop(Arc::clone(&cancel));
     let _deadline = app
         .query
         .timeout
         .map(|timeout| Deadline::start(timeout, cancel));
     answer.await.unwrap_or_else(|_| {
-        let text = "internal error: see the server's log".to_owned();
+        let text = reply::INTERNAL_ERROR.to_owned();
         Err((StatusCode::INTERNAL_SERVER_ERROR, text))
     })
 }

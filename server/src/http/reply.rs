@@ -10,6 +10,8 @@ use super::pretty::{Layout, indent};
 
 const ERROR: HeaderName = HeaderName::from_static("x-influxdb-error");
 const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
+/// What a client is told of an error that only the operator can do something about.
+pub(super) const INTERNAL_ERROR: &str = "internal error: see the server's log";
 /// InfluxDB cuts the text in its header here.
 const ERROR_HEADER_BYTES_MAX: usize = 1024;
 

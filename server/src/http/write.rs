@@ -199,7 +199,7 @@ pub(super) fn refused_problem(refused: Refused) -> Problem {
             tracing::error!(%error, "a write broke off");
             (
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "internal error: see the server's log".to_owned(),
+                reply::INTERNAL_ERROR.to_owned(),
             )
         }
     }

@@ -136,6 +136,8 @@ mod tests {
     fn nobody_is_there_with_any_password() {
         let verified = Verified::default();
         assert!(!verified.check("", "nobody", None));
+        let compared = verified.nobody.get();
+        assert!(compared.is_some(), "a hash is compared for nobody, too");
         assert!(!matches("x", "no hash"));
     }
 }

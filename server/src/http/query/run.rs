@@ -16,6 +16,7 @@ use super::super::answer::{Answer, Format};
 use super::super::headers::RequestId;
 use super::super::identity::Identity;
 use super::super::output::{Gone, Output, Piece};
+use super::super::reply::INTERNAL_ERROR;
 use super::users;
 use crate::app::App;
 
@@ -146,7 +147,7 @@ fn one(
         Ok(done) => done,
         Err(_) => {
             tracing::error!(%statement, "a query panicked");
-            Err("internal error: see the server's log".to_owned())
+            Err(INTERNAL_ERROR.to_owned())
         }
     }
 }
