@@ -31,7 +31,7 @@ const (
 	stepS    = 10
 	// The back end asks for a time up to now(), which is a moment later on the second server: a
 	// window more or less is no difference, if the servers agree when they are asked again.
-	asksMax = 5
+	asksMax = 20
 )
 
 // What the visual editor saves for a panel.
@@ -70,6 +70,8 @@ func main() {
 	lines := points(time.Now().Truncate(stepS * time.Second).Add(-time.Minute))
 	servers := os.Args[1:3]
 	for _, server := range servers {
+		// What an earlier run wrote lies a step beside the points of this one.
+		post(server+"/query", strings.NewReader("q=DROP+DATABASE+"+database))
 		post(server+"/query", strings.NewReader("q=CREATE+DATABASE+"+database+"+WITH+NAME+%22default%22"))
 		post(server+"/write?db="+database+"&precision=s", bytes.NewReader(lines))
 	}
