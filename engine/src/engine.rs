@@ -4,6 +4,7 @@ mod compaction;
 mod delete;
 mod flush;
 mod open;
+mod reader;
 mod retention;
 mod state;
 mod write;
@@ -20,12 +21,14 @@ use crate::catalog::{Applied, CatalogChange};
 use crate::log::Record;
 use crate::manifest::{Manifest, Paths};
 use crate::model::Timestamp;
+use crate::readers::Positions;
 use crate::snapshot::Snapshot;
 use crate::{Clock, Result};
 
 pub use compaction::Compacted;
 pub use delete::{Chosen, Deletion};
 pub use open::OpenReport;
+pub use reader::{Reader, ReaderBatch, ReaderPoints, ReaderPosition, ReaderStart, ReaderStats};
 use state::State;
 pub use write::{Rejected, Written};
 
@@ -55,6 +58,8 @@ pub struct Options {
     pub head_bytes_max: u64,
     /// The head is frozen and flushed at this much log.
     pub log_bytes_max: u64,
+    /// Log files that are kept for named readers alone; past it the oldest are dropped.
+    pub reader_backlog_bytes_max: u64,
     /// How segments are read.
     pub read_mode: ReadMode,
 }
@@ -69,6 +74,7 @@ impl Options {
             log_file_bytes: 64 << 20,
             head_bytes_max: 512 << 20,
             log_bytes_max: 512 << 20,
+            reader_backlog_bytes_max: 1 << 30,
             read_mode: ReadMode::Map,
         }
     }
@@ -159,6 +165,12 @@ pub struct Engine {
     merging: Mutex<compaction::Merging>,
     being_merged: compaction::BeingMerged,
     undrained: Mutex<Undrained>,
+    /// How far named readers of the log are. Taken after `manifest` and `state`.
+    readers: Mutex<Positions>,
+    /// Frames up to this sequence are in segments, as the manifest on disk says.
+    log_covered: AtomicU64,
+    /// The first frame of the open generation.
+    open_from: AtomicU64,
     /// The last sequence of the frozen generation, where there is one.
     boundary: AtomicU64,
     /// Log bytes written since the start that a flush covers.

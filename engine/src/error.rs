@@ -27,6 +27,9 @@ pub enum Error {
     /// A retention policy that does not exist.
     #[error("retention policy not found: {0}")]
     PolicyNotFound(String),
+    /// A named reader of the log that does not exist, or does no more.
+    #[error("log reader not found: {0}")]
+    ReaderNotFound(String),
     /// Stored bytes do not verify; the rest of the data stays readable.
     #[error("{what} in {} at byte {offset} is corrupt", path.display())]
     Corrupt {

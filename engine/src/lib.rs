@@ -16,6 +16,7 @@ mod merge;
 pub mod model;
 mod partition;
 pub mod predicate;
+mod readers;
 pub mod segment;
 pub mod snapshot;
 mod tombstone;
@@ -23,11 +24,12 @@ mod varint;
 
 pub use clock::Clock;
 pub use engine::{
-    Chosen, Compacted, Deletion, Durability, Engine, EngineStats, OpenReport, Options, Rejected,
-    Written,
+    Chosen, Compacted, Deletion, Durability, Engine, EngineStats, OpenReport, Options, Reader,
+    ReaderBatch, ReaderPoints, ReaderPosition, ReaderStart, ReaderStats, Rejected, Written,
 };
 pub use error::{Error, Result};
 pub use manifest::FORMAT;
 pub use model::{Batch, FieldType, FieldValue, TagSet, TimeRange, Timestamp};
 pub use partition::PartitionId;
+pub use readers::{READER_NAME_BYTES_MAX, READERS_MAX};
 pub use snapshot::{Column, Direction, Series, Snapshot, View, Visit};

@@ -4,9 +4,11 @@
 //! start afresh in each generation, so a generation replays alone. Byte tables are in
 //! docs/format.md.
 
+mod decoder;
 mod record;
 mod row;
 
+pub(crate) use decoder::{Decoder, Entry, Row};
 pub(crate) use record::{Deleted, Record, decode, put_record};
 pub(crate) use row::{
     ABSOLUTE_EVERY, Context, Reference, RowHeader, RowPlace, RowShape, RowValues, Slot, encode_row,

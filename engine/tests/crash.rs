@@ -1,6 +1,7 @@
-//! A workload with flushes, deletions and a merge of segments is cut at every storage call, with
+//! A workload with flushes, deletions, a merge of segments and a reader of the log is cut at every storage call, with
 //! unsynced bytes kept, dropped and torn; then the directory is opened again, twice:
-//! acknowledged ⊆ recovered ⊆ sent, and the index names what has points.
+//! acknowledged ⊆ recovered ⊆ sent, and the index names what has points; what the reader was given
+//! before, and is given afterwards from where it stood, is every acknowledged point.
 
 mod support;
 
@@ -9,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use plimsoll_engine::catalog::CatalogChange;
-use plimsoll_engine::{Chosen, Deletion, Engine, TimeRange, Timestamp};
+use plimsoll_engine::{
+    Chosen, Deletion, Engine, FieldValue, Reader, ReaderBatch, ReaderStart, TimeRange, Timestamp,
+};
 use plimsoll_wal::storage::memory::{Survivors, Unsynced};
 use plimsoll_wal::storage::{Memory, Storage};
 use support::*;
@@ -27,6 +30,15 @@ struct Told {
     finished: bool,
     merges: u64,
     deletions: u64,
+    /// Writes that were acknowledged, and all that were sent.
+    written: Vec<(Point, i64)>,
+    tried: Vec<(Point, i64)>,
+    /// The reader was made before the first of them.
+    reader_made: bool,
+    /// What the reader's points went to, which is another machine, and the last position that was
+    /// noted.
+    sunk: Vec<(Point, i64)>,
+    noted: u64,
 }
 
 impl Told {
@@ -48,6 +60,44 @@ const MERGE_AFTER: i64 = 20;
 /// Steps after which the points of one pod, up to a time, are deleted: from the open head, from a
 /// segment and the head, from what was merged.
 const DELETE_AFTER: [i64; 3] = [5, 13, 22];
+/// Steps after which the reader reads: before and after flushes, not after the last.
+const SINK_AFTER: [i64; 4] = [2, 10, 16, 21];
+
+/// The reader's name.
+const SINK: &str = "sink";
+
+fn take(read: &ReaderBatch, sunk: &mut Vec<(Point, i64)>) {
+    assert_eq!((read.frames_lost, read.rows_lost), (0, 0));
+    for points in &read.points {
+        assert_eq!(
+            (points.database.as_str(), points.policy.as_str()),
+            ("d", "autogen")
+        );
+        for point in points.batch.points() {
+            let tags = points.batch.tag_sets()[point.tag_set as usize].to_string();
+            let FieldValue::Integer(value) = point.fields[0].1 else {
+                panic!("integers were written")
+            };
+            sunk.push(((tags, point.time.0), value));
+        }
+    }
+}
+
+/// Takes what is new for the reader to its sink; answers whether its position was noted.
+fn sink(engine: &Engine, reader: &mut Reader, sunk: &mut Vec<(Point, i64)>) -> bool {
+    loop {
+        match reader.read(engine, 4) {
+            Ok(Some(read)) => {
+                take(&read, sunk);
+                if engine.commit_reader(SINK, read.position).is_err() {
+                    return false;
+                }
+            }
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+}
 
 /// Writes, overwrites, late writes, deletions, flushes, a merge; stops at the first error, as a
 /// killed client does.
@@ -65,6 +115,10 @@ fn work(storage: &Arc<Memory>) -> Told {
         return told;
     }
     told.database_made = true;
+    let Ok(mut reader) = engine.reader(SINK, ReaderStart::Oldest) else {
+        return told;
+    };
+    told.reader_made = true;
     for step in 0..STEPS {
         let pod = format!("pod=p{}", step % 3);
         // Every fifth is late, and overwrites what was there.
@@ -77,10 +131,19 @@ fn work(storage: &Arc<Memory>) -> Told {
         );
         let place = (pod, time);
         told.sent(&place, Some(step));
+        told.tried.push((place.clone(), step));
         if engine.write("d", "", &batch).is_err() {
             return told;
         }
         told.acknowledged(&place, Some(step));
+        told.written.push((place, step));
+        if SINK_AFTER.contains(&step) {
+            let is_noted = sink(&engine, &mut reader, &mut told.sunk);
+            told.noted = engine.readers()[0].sequence;
+            if !is_noted {
+                return told;
+            }
+        }
         if DELETE_AFTER.contains(&step) && !delete(&engine, &mut told, step) {
             return told;
         }
@@ -165,6 +228,33 @@ fn check(told: &Told, storage: &Arc<Memory>, case: &str) {
                 "{case}: {point:?} = {value} was never sent"
             );
         }
+        check_reader(told, &engine, case);
+    }
+}
+
+fn check_reader(told: &Told, engine: &Engine, case: &str) {
+    if !told.reader_made {
+        return;
+    }
+    let mut reader = engine.reader(SINK, ReaderStart::Now).expect("it is there");
+    let stands = engine.readers()[0].sequence;
+    assert!(
+        stands >= told.noted,
+        "{case}: {stands} is before {}",
+        told.noted
+    );
+    let mut sunk = told.sunk.clone();
+    while let Some(read) = reader.read(engine, 4).expect("the log verifies") {
+        take(&read, &mut sunk);
+    }
+    for written in &told.written {
+        assert!(
+            sunk.contains(written),
+            "{case}: the reader misses {written:?}"
+        );
+    }
+    for got in &sunk {
+        assert!(told.tried.contains(got), "{case}: {got:?} was never sent");
     }
 }
 

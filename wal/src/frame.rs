@@ -78,6 +78,15 @@ pub fn seal(buffer: &mut Vec<u8>, epoch: u64, sequence: u64, synced_sequence: u6
     Ok(())
 }
 
+/// How many bytes the frame takes that `bytes` start with, which are at least its header. Nothing
+/// is verified; `None` where it is no frame of `epoch`.
+pub(crate) fn announced_bytes(bytes: &[u8], epoch: u64) -> Option<usize> {
+    let header = bytes.get(..FRAME_HEADER_BYTES)?;
+    let body_bytes = usize::try_from(read_u32(header, 4)).ok()?;
+    (starts_like(header, epoch) && body_bytes <= FRAME_BODY_BYTES_MAX)
+        .then(|| frame_bytes(body_bytes))
+}
+
 /// Reads the frame of `epoch` that starts at the first byte of `bytes`, and how many bytes it takes.
 ///
 /// `None` where there is no whole, sound frame of that epoch.

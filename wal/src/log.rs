@@ -41,6 +41,7 @@
 
 mod failure;
 mod file;
+mod follow;
 mod group;
 mod recovery;
 mod repair;
@@ -54,6 +55,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 pub use self::file::LOG_FORMAT_VERSION;
+pub use self::follow::{Followed, Follower};
 pub use self::recovery::{Recovered, Tail, recover};
 pub use self::repair::{DAMAGED_SUFFIX, Loss, Repaired, repair};
 
@@ -147,6 +149,15 @@ pub struct LogStats {
     pub synced_sequence: u64,
     /// Whether commits are taken.
     pub state: LogState,
+}
+
+/// One of a log's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogFile {
+    /// No frame of it is behind this one; its first follows the last of the file before.
+    pub last_sequence: u64,
+    /// Up to the end of its last frame.
+    pub len_bytes: u64,
 }
 
 /// The number of failures before bytes were put where `drain` finds them: see [`Log::ticket`].

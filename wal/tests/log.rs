@@ -13,6 +13,8 @@ mod damage;
 mod faults;
 #[path = "log/files.rs"]
 mod files;
+#[path = "log/follow.rs"]
+mod follow;
 #[path = "log/group.rs"]
 mod group;
 #[path = "log/repair.rs"]

@@ -54,7 +54,7 @@ impl Engine {
             }
         }
         self.install(&mut manifest, &frozen, covered, sealed)?;
-        self.log.remove_covered(covered)?;
+        self.release_log()?;
         self.counters.flushes.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -81,6 +81,7 @@ impl Engine {
         self.log_bytes_flushed
             .store(self.log.stats().bytes, Ordering::SeqCst);
         self.log_bytes_replayed.store(0, Ordering::SeqCst);
+        self.open_from.store(boundary + 1, Ordering::SeqCst);
         let id = next_generation.max(state.open.id + 1);
         let frozen = std::mem::replace(&mut state.open, Arc::new(Generation::new(id)));
         state.frozen = Some(Arc::clone(&frozen));
@@ -159,6 +160,7 @@ impl Engine {
             }
         }
         self.replace_manifest(manifest, edited)?;
+        self.log_covered.store(covered, Ordering::SeqCst);
         state.partitions = Arc::new(partitions);
         state.frozen = None;
         Ok(())

@@ -13,6 +13,7 @@ use crate::head::{Generation, Replay};
 use crate::log::{Deleted, Record};
 use crate::manifest::{Manifest, PartitionEntry, Paths};
 use crate::partition::{Mask, Partition, PartitionId, Schema};
+use crate::readers::Positions;
 use crate::segment::Segment;
 use crate::snapshot::View;
 use crate::{Clock, Error, Result};
@@ -78,9 +79,10 @@ impl Engine {
             },
         };
         let log = Log::start(Arc::clone(&storage), &paths.log(), log_options, &recovered)?;
-        log.remove_covered(manifest.log_covered)?;
+        let readers = Self::open_readers(&*storage, &paths, &recovered)?;
         let Generations {
             open,
+            open_from,
             frozen,
             boundary,
         } = generations;
@@ -102,6 +104,7 @@ impl Engine {
             next_partition,
             next_tombstone,
         };
+        let log_covered = manifest.log_covered;
         let undrained = Undrained {
             bytes: Vec::new(),
             failures: log.failures(),
@@ -119,13 +122,31 @@ impl Engine {
             merging: Mutex::default(),
             being_merged: super::compaction::BeingMerged::default(),
             undrained: Mutex::new(undrained),
+            readers: Mutex::new(readers),
+            log_covered: AtomicU64::new(log_covered),
+            open_from: AtomicU64::new(open_from),
             boundary: AtomicU64::new(boundary),
             log_bytes_flushed: AtomicU64::new(0),
             log_bytes_replayed: AtomicU64::new(recovered.body_bytes),
             counters: Counters::default(),
             _lock: lock,
         };
+        engine.release_log()?;
         Ok((engine, report))
+    }
+
+    /// Where named readers stand: nowhere behind the end of the log.
+    fn open_readers(
+        storage: &dyn Storage,
+        paths: &Paths,
+        recovered: &Recovered,
+    ) -> Result<Positions> {
+        let mut readers = Positions::read(storage, &paths.root)?;
+        if readers.clamp(recovered.last_sequence) {
+            tracing::warn!("the log ends before what its readers had read: they are set back");
+            readers.replace(storage, &paths.root)?;
+        }
+        Ok(readers)
     }
 }
 
@@ -165,6 +186,8 @@ fn describe(tail: &Tail) -> Option<String> {
 /// The generations that the log holds: at most one was frozen when the process ended.
 struct Generations {
     open: Arc<Generation>,
+    /// The first frame of the open one.
+    open_from: u64,
     frozen: Option<Arc<Generation>>,
     /// The last sequence of the frozen one.
     boundary: u64,
@@ -190,6 +213,7 @@ impl Loading<'_> {
         let mut replay = Replay::new(Generation::unlogged(first));
         let mut finished: Vec<(Arc<Generation>, u64)> = Vec::new();
         let mut last_sequence = manifest.log_covered;
+        let mut open_from = manifest.log_covered + 1;
         let mut catalog_error = None;
         let visited = log::recover(storage, &paths.log(), manifest.log_covered, &mut |frame| {
             let before = Arc::clone(&replay.generation);
@@ -200,6 +224,7 @@ impl Loading<'_> {
             });
             if !Arc::ptr_eq(&before, &replay.generation) {
                 finished.push((before, last_sequence));
+                open_from = frame.sequence;
             }
             last_sequence = frame.sequence;
             applied.map_err(|offset| Error::LogRecord {
@@ -229,6 +254,7 @@ impl Loading<'_> {
             recovered,
             Generations {
                 open,
+                open_from,
                 frozen: frozen.map(|(f, _)| f),
                 boundary,
             },

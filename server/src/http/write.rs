@@ -219,7 +219,7 @@ pub(super) fn engine_problem(error: &Error) -> Problem {
         Error::Busy { .. } | Error::Closed | Error::Storage(Storage::Full { .. }) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-        Error::PolicyNotFound(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Error::PolicyNotFound(_) | Error::ReaderNotFound(_) => StatusCode::INTERNAL_SERVER_ERROR,
         Error::Corrupt { .. } | Error::LogRecord { .. } | Error::Storage(_) => {
             tracing::error!(%error, "a write failed");
             StatusCode::INTERNAL_SERVER_ERROR

@@ -177,6 +177,9 @@ fn chain(storage: &dyn Storage, dir: &Path, epochs: &[Epoch], after: u64) -> Res
 }
 
 /// The files outside of the chain: all they hold is covered by `after`.
+///
+/// Those before it come in order, each with its last sequence, which the header behind it tells;
+/// those that nobody names hold nothing and come first.
 fn unread(
     storage: &dyn Storage,
     dir: &Path,
@@ -184,19 +187,26 @@ fn unread(
     chain: &[Header],
     after: u64,
 ) -> Vec<ClosedFile> {
+    let mut bound = after.min(chain.first().map_or(after, |h| h.first_sequence - 1));
+    let mut unread = Vec::new();
     let read = |epoch| chain.iter().any(|header| header.epoch == epoch);
-    let outside = epochs.iter().filter(|&&epoch| !read(epoch));
-    outside
-        .map(|&epoch| {
-            let file = storage.open(&dir.join(epoch.file_name()));
-            ClosedFile {
-                epoch,
-                last_sequence: after.min(chain.first().map_or(after, |h| h.first_sequence - 1)),
-                // Only for the statistics, so it may be unreadable.
-                len_bytes: file.and_then(|file| file.len()).unwrap_or(0),
-            }
-        })
-        .collect()
+    for &epoch in epochs.iter().rev().filter(|&&epoch| !read(epoch)) {
+        let path = dir.join(epoch.file_name());
+        let is_before = chain.first().is_none_or(|first| epoch < first.epoch);
+        unread.push(ClosedFile {
+            epoch,
+            last_sequence: if is_before { bound } else { 0 },
+            // Whoever follows the log needs it, and says so where it is unreadable.
+            len_bytes: storage.open(&path).and_then(|file| file.len()).unwrap_or(0),
+        });
+        if is_before && let Ok(header) = Header::read(storage, &path, epoch) {
+            bound = bound.min(header.first_sequence - 1);
+        }
+    }
+    unread.reverse();
+    // Stable: whatever holds nothing goes first.
+    unread.sort_by_key(|file| file.last_sequence);
+    unread
 }
 
 /// How far the sound frames of a file go.

@@ -8,8 +8,9 @@ use super::failure::Failure;
 use super::file::{
     Epoch, FRAMES_START_BYTES, Header, Predecessor, SPARE_NAME, create_spare, discard_spare,
 };
+use super::follow::FilePlace;
 use super::recovery::Recovered;
-use super::{LogState, LogStats};
+use super::{LogFile, LogState, LogStats};
 use crate::Error;
 use crate::frame::frame_bytes;
 use crate::storage::{File, Storage};
@@ -282,6 +283,42 @@ impl Writer {
     /// Puts a file that could not be removed back.
     pub(super) fn put_back(&mut self, file: ClosedFile) {
         self.closed.push_front(file);
+    }
+
+    /// Whether the frame `sequence` is written but not durable.
+    pub(super) fn is_unsynced(&self, sequence: u64) -> bool {
+        self.synced_sequence < sequence && sequence <= self.last_sequence
+    }
+
+    /// The file that the durable frame `sequence`, or where that is gone the next one, is in.
+    pub(super) fn place_of(&self, sequence: u64) -> Option<FilePlace> {
+        if sequence > self.synced_sequence {
+            return None;
+        }
+        let closed = self.closed.iter().map(|file| FilePlace {
+            epoch: file.epoch,
+            end_bytes: file.len_bytes,
+            last_sequence: file.last_sequence,
+        });
+        let current = self.current.iter().map(|current| FilePlace {
+            epoch: current.epoch,
+            end_bytes: current.end_bytes,
+            last_sequence: self.synced_sequence,
+        });
+        let mut places = closed.chain(current);
+        places.find(|place| place.last_sequence >= sequence)
+    }
+
+    pub(super) fn files(&self) -> Vec<LogFile> {
+        let closed = self.closed.iter().map(|file| LogFile {
+            last_sequence: file.last_sequence,
+            len_bytes: file.len_bytes,
+        });
+        let current = self.current.iter().map(|current| LogFile {
+            last_sequence: self.last_sequence,
+            len_bytes: current.end_bytes,
+        });
+        closed.chain(current).collect()
     }
 
     pub(super) fn stats(&self, failures: u64) -> LogStats {
