@@ -6,7 +6,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use plimsoll_benches::fleet::{Fleet, Layout, METRICS_PER_CONTAINER, Shape};
 use plimsoll_benches::store::{DATABASE, Store};
 use plimsoll_engine::{Durability, Timestamp};
-use plimsoll_query::exec::{Cancel, Collect, Context, Limits, execute};
+use plimsoll_query::exec::{Cancel, Collect, Context, Limits, Options, execute};
 use plimsoll_query::{Params, parse};
 
 const QUERIES: [(&str, &str); 2] = [
@@ -31,6 +31,7 @@ fn run(store: &Store, text: &str, now: Timestamp) -> usize {
         limits: &limits,
         cancel: &cancel,
         chunk_size: None,
+        options: Options::default(),
     };
     let mut answer = Collect::default();
     for statement in parse(text, &Params::default()).expect("it parses") {

@@ -104,6 +104,7 @@ fn try_ask(store: &Store, text: &str) -> Result<Vec<Vec<String>>, String> {
         limits: &limits,
         cancel: &cancel,
         chunk_size: None,
+        options: plimsoll_query::Options::default(),
     };
     let mut answer = Collect::default();
     let statements = parse(text, &Params::default()).map_err(|error| error.to_string())?;

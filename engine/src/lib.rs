@@ -32,4 +32,7 @@ pub use manifest::FORMAT;
 pub use model::{Batch, FieldType, FieldValue, TagSet, TimeRange, Timestamp};
 pub use partition::PartitionId;
 pub use readers::{READER_NAME_BYTES_MAX, READERS_MAX};
-pub use snapshot::{Column, Direction, Series, Snapshot, View, Visit};
+pub use snapshot::{
+    Column, ColumnPlan, Direction, PartitionView, ReadCounts, Series, Snapshot, SourceCounts,
+    Tally, View, Visit,
+};

@@ -1,6 +1,8 @@
 //! A read view: the catalog and every source of data as they were at one moment.
 
 mod masked;
+mod places;
+mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -17,6 +19,9 @@ use crate::predicate::{TagIndex, TagPredicate};
 use crate::segment::{ColumnId, Scratch, Segment};
 use crate::tombstone::{Tombstone, hidden};
 use crate::{Error, Result};
+
+pub use places::{ColumnPlan, PartitionView, SourceCounts};
+pub use tally::{ReadCounts, Tally};
 
 /// The order in which a scan visits time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +40,8 @@ pub struct Snapshot {
     pub(crate) partitions: Arc<BTreeMap<PartitionId, Arc<Partition>>>,
     /// Lowest rank first; all of them rank above every segment.
     pub(crate) heads: SmallVec<[Arc<Generation>; 2]>,
+    /// Where reads of its views are counted.
+    pub(crate) tally: Option<Arc<Tally>>,
 }
 
 /// One retention policy's data within a time range.
@@ -43,6 +50,7 @@ pub struct View {
     range: TimeRange,
     /// Partitions in order of time; within one, lowest rank first.
     sources: Vec<Source>,
+    tally: Option<Arc<Tally>>,
 }
 
 #[derive(Debug, Clone)]
@@ -105,6 +113,15 @@ impl Snapshot {
         &self.catalog
     }
 
+    /// The same, with what its views read counted into `tally`.
+    #[must_use]
+    pub fn with_tally(&self, tally: Arc<Tally>) -> Self {
+        Self {
+            tally: Some(tally),
+            ..self.clone()
+        }
+    }
+
     /// The data of `policy` (empty: the default one) of `database` within `range`.
     ///
     /// # Errors
@@ -121,7 +138,11 @@ impl Snapshot {
         for partition in partitions {
             self.add_sources(partition, range, &mut sources);
         }
-        Ok(View { range, sources })
+        Ok(View {
+            range,
+            sources,
+            tally: self.tally.clone(),
+        })
     }
 
     /// All data of one partition.
@@ -129,7 +150,11 @@ impl Snapshot {
         let range = TimeRange::ALL;
         let mut sources = Vec::new();
         self.add_sources(partition, range, &mut sources);
-        View { range, sources }
+        View {
+            range,
+            sources,
+            tally: None,
+        }
     }
 
     fn add_sources(&self, partition: &Partition, range: TimeRange, sources: &mut Vec<Source>) {
@@ -423,6 +448,9 @@ impl View {
                 let wanted = (&series.measurement, field, field_type);
                 let Column { times, values } = &mut piece;
                 head.read(id, source.partition, wanted, self.range, times, values);
+                if let Some(tally) = &self.tally {
+                    tally.head(piece.times.len() as u64);
+                }
             }
             SourceKind::Segment(segment) => {
                 if let Some(wanted) = segment.column(&series.measurement, field, field_type) {
@@ -442,9 +470,17 @@ impl View {
         out: &mut Column,
     ) -> Result<()> {
         let mut scratch = Scratch::default();
-        for block in segment.blocks(column, id, self.range)? {
+        let blocks = segment.blocks(column, id, self.range)?;
+        for block in &blocks {
             let Column { times, values } = &mut *out;
-            segment.read_block(&block, self.range, &mut scratch, times, values)?;
+            segment.read_block(block, self.range, &mut scratch, times, values)?;
+            if let Some(tally) = &self.tally {
+                tally.decoded(u64::from(block.count), block.encoded_bytes());
+            }
+        }
+        if let Some(tally) = &self.tally {
+            let all = segment.blocks_count(column, id)?;
+            tally.skipped(all.saturating_sub(blocks.len() as u64));
         }
         Ok(())
     }

@@ -17,9 +17,12 @@ pub(crate) mod window;
 use std::sync::Arc;
 
 use plimsoll_engine::catalog::{CatalogChange, MakeDefault, PolicySpec};
-use plimsoll_engine::{Deletion, TimeRange};
+use plimsoll_engine::{Deletion, PartitionId, TimeRange};
 
-pub use context::{Cancel, Collect, Context, INTERRUPTED, Limits, SharedMemory, Sink, TIMED_OUT};
+pub use context::{
+    Cancel, Collect, Context, FillPrevious, Hints, INTERRUPTED, Limits, Options, SharedMemory,
+    Sink, TIMED_OUT,
+};
 pub use error::{Error, Result};
 pub use pool::Execution;
 
@@ -48,6 +51,8 @@ pub enum Effect {
     Catalog(CatalogChange),
     /// Points, in this order.
     Delete(Vec<Deletion>),
+    /// A partition, where it is there.
+    DropShard(PartitionId),
 }
 
 /// Runs one statement.
@@ -95,6 +100,14 @@ pub fn execute_as(
         Statement::ShowTagKeys(show) => show::tag_keys(show, context, &mut emitter)?,
         Statement::ShowTagValues(show) => show::tag_values(show, context, &mut emitter)?,
         Statement::ShowFieldKeys(show) => show::field_keys(show, context, &mut emitter)?,
+        Statement::ShowCardinality { of, exact, show } => {
+            show::cardinality(*of, *exact, show, context, &mut emitter)?;
+        }
+        Statement::ShowShards => show::shards(context, &mut emitter)?,
+        Statement::ShowShardGroups => show::shard_groups(context, &mut emitter)?,
+        Statement::DropShard { id } => {
+            return Ok(Outcome::Effect(Effect::DropShard(PartitionId(*id))));
+        }
         other => return Err(Error::Unsupported(name_of(other))),
     }
     Ok(Outcome::Done)
@@ -266,14 +279,10 @@ fn name_of(statement: &Statement) -> &'static str {
         Statement::SetPassword { .. } => "SET PASSWORD",
         Statement::Grant { .. } => "GRANT",
         Statement::Revoke { .. } => "REVOKE",
-        Statement::DropShard { .. } => "DROP SHARD",
         Statement::KillQuery { .. } => "KILL QUERY",
-        Statement::ShowCardinality { .. } => "SHOW … CARDINALITY",
         Statement::ShowUsers => "SHOW USERS",
         Statement::ShowGrants { .. } => "SHOW GRANTS",
         Statement::ShowQueries => "SHOW QUERIES",
-        Statement::ShowShards => "SHOW SHARDS",
-        Statement::ShowShardGroups => "SHOW SHARD GROUPS",
         Statement::ShowStats { .. } => "SHOW STATS",
         Statement::ShowDiagnostics { .. } => "SHOW DIAGNOSTICS",
         Statement::ShowSubscriptions => "SHOW SUBSCRIPTIONS",

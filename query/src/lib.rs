@@ -9,6 +9,7 @@ pub mod condition;
 pub mod delete;
 pub mod exec;
 mod functions;
+mod go_text;
 pub mod json;
 mod lexer;
 pub mod parser;
@@ -21,6 +22,8 @@ mod show;
 mod token;
 
 pub use exec::{
-    Cancel, Collect, Context, Effect, Error, Execution, Limits, Outcome, Sink, execute, execute_as,
+    Cancel, Collect, Context, Effect, Error, Execution, FillPrevious, Hints, Limits, Options,
+    Outcome, Sink, execute, execute_as,
 };
+pub use go_text::{go_duration, go_seconds, go_time};
 pub use parser::{Parameter, Params, ParseError, parse, parse_expression};

@@ -2,23 +2,29 @@
 //!
 //! Where they take a time range they honour it exactly: a series without a point in it is not there.
 
+mod cardinality;
 pub(crate) mod names;
 mod policies;
+mod shards;
+mod tags;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plimsoll_engine::{Series, TimeRange, View};
 
-use crate::ast::{Expr, KeyFilter, MeasurementFilter, Show, ShowWildcard, Source};
+use crate::ast::{Expr, MeasurementFilter, Show, ShowWildcard, Source};
 use crate::exec::Emitter;
 use crate::exec::context::Context;
 use crate::exec::error::{Error, Result};
-use crate::plan::{Conditions, Decision, compile_regex, split};
+use crate::plan::{Conditions, Decision, split};
 use crate::rows::{Cell, Rows};
 use names::{Matcher, Scope};
 
+pub(crate) use cardinality::cardinality;
 pub(crate) use policies::{databases, retention_policies};
+pub(crate) use shards::{shard_groups, shards};
+pub(crate) use tags::{tag_keys, tag_values};
 
 /// SHOW MEASUREMENTS.
 pub(crate) fn measurements(
@@ -90,7 +96,10 @@ fn places(show: &Show, context: &Context<'_>) -> Result<Vec<(String, Vec<String>
         ShowWildcard::Everything => Ok(catalog.databases.values().flat_map(each_policy).collect()),
         ShowWildcard::Databases => Ok(Vec::new()),
         ShowWildcard::Policies => {
-            let database = catalog.database(names::database(show, context)?)?;
+            let name = names::database(show, context)?;
+            let database = catalog.database(name);
+            let database =
+                database.map_err(|_| Error::invalid(format!("unknown database {name}")))?;
             Ok(each_policy(database))
         }
         ShowWildcard::None => {
@@ -105,83 +114,6 @@ fn places(show: &Show, context: &Context<'_>) -> Result<Vec<(String, Vec<String>
             Ok(vec![(database.name.clone(), policies)])
         }
     }
-}
-
-/// SHOW TAG KEYS.
-pub(crate) fn tag_keys(
-    show: &Show,
-    context: &Context<'_>,
-    emitter: &mut Emitter<'_>,
-) -> Result<()> {
-    let filter = show.key.as_ref().map(Keys::of).transpose()?;
-    let mut found: BTreeMap<Arc<str>, BTreeSet<Arc<str>>> = BTreeMap::new();
-    each_measurement(show, context, Policies::All, |view, name, chosen| {
-        let keys = found.entry(Arc::clone(name)).or_default();
-        match chosen {
-            Chosen::All => keys.extend(view.tag_keys(name)?),
-            Chosen::Some(series) => {
-                for series in series {
-                    keys.extend(series.tags.pairs().map(|(key, _)| Arc::from(key.as_ref())));
-                }
-            }
-        }
-        Ok(())
-    })?;
-    found.retain(|_, keys| {
-        keys.retain(|key| filter.as_ref().is_none_or(|filter| filter.holds(key)));
-        !keys.is_empty()
-    });
-    for (name, keys) in cut(found, show.soffset, show.slimit) {
-        let keys = cut(keys, show.offset, show.limit);
-        if !keys.is_empty() {
-            let values = keys.into_iter().map(|key| vec![Cell::String(key)]);
-            emitter.rows(table(&name, &["tagKey"], values.collect()))?;
-        }
-    }
-    Ok(())
-}
-
-/// SHOW TAG VALUES.
-pub(crate) fn tag_values(
-    show: &Show,
-    context: &Context<'_>,
-    emitter: &mut Emitter<'_>,
-) -> Result<()> {
-    let filter = match &show.key {
-        Some(filter) => Keys::of(filter)?,
-        None => return Err(Error::invalid("SHOW TAG VALUES needs WITH KEY")),
-    };
-    type Pairs = BTreeSet<(Arc<str>, Arc<str>)>;
-    let mut found: BTreeMap<Arc<str>, Pairs> = BTreeMap::new();
-    each_measurement(show, context, Policies::Named, |view, name, chosen| {
-        let all;
-        let series = match chosen {
-            Chosen::Some(series) => series,
-            Chosen::All => {
-                all = view.series(name, &plimsoll_engine::predicate::TagPredicate::All)?;
-                &all
-            }
-        };
-        let pairs = found.entry(Arc::clone(name)).or_default();
-        for series in series {
-            for (key, value) in series.tags.pairs() {
-                if filter.holds(&key) {
-                    pairs.insert((key.as_ref().into(), value.as_ref().into()));
-                }
-            }
-        }
-        Ok(())
-    })?;
-    for (name, pairs) in found {
-        let pairs = cut(pairs, show.offset, show.limit);
-        if !pairs.is_empty() {
-            let values = pairs
-                .into_iter()
-                .map(|(key, value)| vec![Cell::String(key), Cell::String(value)]);
-            emitter.rows(table(&name, &["key", "value"], values.collect()))?;
-        }
-    }
-    Ok(())
 }
 
 /// SHOW FIELD KEYS.
@@ -260,6 +192,18 @@ enum Chosen<'a> {
     Some(&'a [Series]),
 }
 
+/// What a series is whose WHERE compares fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RowTests {
+    /// Chosen, whatever its rows are.
+    Kept,
+    /// Not chosen.
+    Refused,
+}
+
+/// Takes a measurement and its chosen series.
+type Visit<'a> = &'a mut dyn FnMut(&View, &Arc<str>, Chosen<'_>) -> Result<()>;
+
 /// Calls `visit` with each measurement of FROM, in each policy, that has a series that WHERE
 /// chooses.
 fn each_measurement(
@@ -269,20 +213,32 @@ fn each_measurement(
     mut visit: impl FnMut(&View, &Arc<str>, Chosen<'_>) -> Result<()>,
 ) -> Result<()> {
     let split = split(show.condition.as_ref(), context.now, None)?;
+    let wanted = (split.rest.as_ref(), split.range);
+    each_chosen(show, context, policies, wanted, &mut visit)
+}
+
+/// The same for a WHERE that is taken apart: what is left of it, and its range.
+fn each_chosen(
+    show: &Show,
+    context: &Context<'_>,
+    policies: Policies,
+    (rest, range): (Option<&Expr>, TimeRange),
+    visit: Visit<'_>,
+) -> Result<()> {
     for scope in scopes(show, context, policies)? {
         let view = context
             .snapshot
-            .view(&scope.database, &scope.policy, split.range)?;
+            .view(&scope.database, &scope.policy, range)?;
         for name in view.measurements()? {
             context.cancel.check()?;
             if !scope.matcher.matches(&name) {
                 continue;
             }
-            if split.rest.is_none() && split.range == TimeRange::ALL {
+            if rest.is_none() && range == TimeRange::ALL {
                 visit(&view, &name, Chosen::All)?;
                 continue;
             }
-            let series = choose(&view, &name, split.rest.as_ref(), split.range)?;
+            let series = choose(&view, &name, rest, range, RowTests::Kept)?;
             if !series.is_empty() {
                 visit(&view, &name, Chosen::Some(&series))?;
             }
@@ -297,6 +253,7 @@ fn choose(
     measurement: &str,
     rest: Option<&Expr>,
     range: TimeRange,
+    row_tests: RowTests,
 ) -> Result<Vec<Series>> {
     let tag_keys = view.tag_keys(measurement)?;
     let fields = view.fields(measurement)?;
@@ -308,7 +265,11 @@ fn choose(
     for series in view.series(measurement, &conditions.predicate())? {
         let value = |key: &str| series.tags.value(key).map(|v| v.into_owned());
         let decision = conditions.decide(&|key| value(key).unwrap_or_default());
-        let is_meant = !matches!(decision, Decision::None);
+        let is_meant = match decision {
+            Decision::All => true,
+            Decision::Some(_) => row_tests == RowTests::Kept,
+            Decision::None => false,
+        };
         if is_meant && (range == TimeRange::ALL || view.has_points(&series)?) {
             chosen.push(series);
         }
@@ -360,35 +321,6 @@ fn scopes(show: &Show, context: &Context<'_>, policies: Policies) -> Result<Vec<
         )?;
     }
     Ok(scopes)
-}
-
-/// WITH KEY.
-enum Keys {
-    In(Vec<String>),
-    NotIn(Vec<String>),
-    Matches(::regex::Regex),
-    NotMatches(::regex::Regex),
-}
-
-impl Keys {
-    fn of(filter: &KeyFilter) -> Result<Self> {
-        Ok(match filter {
-            KeyFilter::Equals(key) => Self::In(vec![key.clone()]),
-            KeyFilter::NotEquals(key) => Self::NotIn(vec![key.clone()]),
-            KeyFilter::Matches(pattern) => Self::Matches(compile_regex(&pattern.0)?),
-            KeyFilter::NotMatches(pattern) => Self::NotMatches(compile_regex(&pattern.0)?),
-            KeyFilter::In(keys) => Self::In(keys.clone()),
-        })
-    }
-
-    fn holds(&self, key: &str) -> bool {
-        match self {
-            Self::In(keys) => keys.iter().any(|there| there == key),
-            Self::NotIn(keys) => !keys.iter().any(|there| there == key),
-            Self::Matches(regex) => regex.is_match(key),
-            Self::NotMatches(regex) => !regex.is_match(key),
-        }
-    }
 }
 
 /// OFFSET and LIMIT; a limit of 0 is none.

@@ -7,7 +7,7 @@ mod data;
 use plimsoll_engine::catalog::CatalogChange;
 use plimsoll_engine::{Batch, Engine, FieldValue, TagSet, Timestamp};
 use plimsoll_query::rows::Cell;
-use plimsoll_query::{Cancel, Collect, Context, Effect, Limits, Outcome};
+use plimsoll_query::{Cancel, Collect, Context, Effect, Limits, Options, Outcome};
 
 struct Setup {
     engine: Engine,
@@ -15,6 +15,7 @@ struct Setup {
     limits: Limits,
     cancel: Cancel,
     chunk_size: Option<usize>,
+    options: Options,
 }
 
 impl Setup {
@@ -25,6 +26,7 @@ impl Setup {
             limits: Limits::default(),
             cancel: Cancel::default(),
             chunk_size: None,
+            options: Options::default(),
         }
     }
 
@@ -38,6 +40,7 @@ impl Setup {
             limits: &self.limits,
             cancel: &self.cancel,
             chunk_size: self.chunk_size,
+            options: self.options,
         };
         let statements = plimsoll_query::parse(query, &Default::default()).unwrap();
         let mut sink = Collect::default();

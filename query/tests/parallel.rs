@@ -9,7 +9,7 @@ mod generate;
 mod random;
 
 use plimsoll_engine::{Engine, Timestamp};
-use plimsoll_query::{Cancel, Collect, Context, Execution, Limits, execute_as};
+use plimsoll_query::{Cancel, Collect, Context, Execution, Limits, Options, execute_as};
 
 /// The answer with every bit of its floats, or the error.
 fn answer(engine: &Engine, execution: Execution, query: &str) -> String {
@@ -23,6 +23,7 @@ fn answer(engine: &Engine, execution: Execution, query: &str) -> String {
         limits: &limits,
         cancel: &cancel,
         chunk_size: None,
+        options: Options::default(),
     };
     let Ok(statements) = plimsoll_query::parse(query, &Default::default()) else {
         return "refused by the parser".to_owned();

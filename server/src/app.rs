@@ -12,6 +12,7 @@ use crate::config::{Config, HttpConfig, QueryConfig};
 use crate::exit::{Code, Failure};
 use crate::figures::Figures;
 use crate::http::{Budget, Requests};
+use crate::queries::Queries;
 use crate::users::Users;
 use crate::workers::Workers;
 
@@ -36,6 +37,10 @@ pub(crate) struct App {
     pub(crate) figures: Figures,
     pub(crate) started: Timestamp,
     pub(crate) users: Users,
+    /// The queries that run now.
+    pub(crate) queries: Queries,
+    /// This machine's name.
+    pub(crate) hostname: String,
     /// What JSON Web Tokens are signed with; empty: none are taken.
     pub(crate) shared_secret: Secret,
     /// Memory for the bodies of requests.
@@ -56,6 +61,8 @@ impl App {
         Ok(Self {
             users: Users::open(&config.engine.directory)?,
             shared_secret: shared_secret(config.http.shared_secret_file.as_deref())?,
+            queries: Queries::default(),
+            hostname: config.sources.hostname.clone(),
             bodies: Budget::new(config.http.bodies_bytes_max),
             engine,
             clock,

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use plimsoll_wal::log::CommitSync;
 
 use crate::Result;
+use crate::catalog::Applied;
 use crate::log::Record;
 use crate::model::Timestamp;
 use crate::partition::PartitionId;
@@ -40,6 +41,18 @@ impl Engine {
             .partitions_expired
             .fetch_add(expired.len() as u64, Ordering::Relaxed);
         Ok(expired.len())
+    }
+
+    /// Drops one partition, where it is there.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn drop_partition(&self, id: PartitionId) -> Result<Applied> {
+        if !self.state.read().partitions.contains_key(&id) {
+            return Ok(Applied::Unchanged);
+        }
+        self.drop_partitions(&[id])?;
+        Ok(Applied::Changed)
     }
 
     /// Takes partitions out of the state, the log and the manifest, then removes their files.

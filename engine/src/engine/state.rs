@@ -28,6 +28,7 @@ impl State {
             catalog: Arc::clone(&self.catalog),
             partitions: Arc::clone(&self.partitions),
             heads: self.frozen.iter().chain([&self.open]).cloned().collect(),
+            tally: None,
         }
     }
 

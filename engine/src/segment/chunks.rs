@@ -56,6 +56,12 @@ impl BlockRef {
         }
     }
 
+    /// How many bytes its values take as they are encoded.
+    #[must_use]
+    pub fn encoded_bytes(&self) -> u64 {
+        u64::from(self.len)
+    }
+
     /// The type of the values.
     #[must_use]
     pub fn field_type(&self) -> FieldType {

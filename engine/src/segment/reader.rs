@@ -290,6 +290,18 @@ impl Segment {
         Ok(blocks)
     }
 
+    /// How many blocks a column and tag set have, whatever their time: those of its times.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub fn blocks_count(&self, column: ColumnId, id: u32) -> Result<u64> {
+        let everything = TimeRange {
+            start: Timestamp(i64::MIN),
+            end: Timestamp(i64::MAX),
+        };
+        Ok(self.blocks(column, id, everything)?.len() as u64)
+    }
+
     /// Calls `visit` with the blocks of each of `ids` that have rows in `range`, by id, in time
     /// order; tag sets without such blocks are left out. Reads the index sequentially.
     ///

@@ -27,6 +27,7 @@ impl View {
                 kind: SourceKind::Segment(Arc::clone(segment)),
                 masks,
             }],
+            tally: None,
         }
     }
 

@@ -26,6 +26,37 @@ pub struct Context<'a> {
     pub cancel: &'a Cancel,
     /// Rows in one piece of a series; none: a series comes whole.
     pub chunk_size: Option<usize>,
+    /// Where it may do more than InfluxDB does.
+    pub options: Options,
+}
+
+/// Where a statement may do more than InfluxDB does; the default is nowhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `fill_previous_lookback`: how far fill(previous) sees.
+    pub fill_previous: FillPrevious,
+    /// Whether an answer carries hints.
+    pub hints: Hints,
+}
+
+/// How far fill(previous) sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FillPrevious {
+    /// What lies in the range, as in InfluxDB.
+    #[default]
+    InRange,
+    /// So many ns before the range, too.
+    LookBack(i64),
+}
+
+/// Whether an answer carries hints: messages that say what was probably meant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Hints {
+    /// As in InfluxDB.
+    #[default]
+    None,
+    /// `"a"` that is no field, where `'a'` would have matched a tag.
+    Given,
 }
 
 /// How much one statement may read and answer; 0 is without limit.

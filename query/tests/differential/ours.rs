@@ -2,7 +2,7 @@
 
 use plimsoll_engine::{Engine, Timestamp};
 use plimsoll_query::json::{Epoch, write_series, write_string};
-use plimsoll_query::{Cancel, Collect, Context, Effect, Error, Limits, Outcome};
+use plimsoll_query::{Cancel, Collect, Context, Effect, Error, Limits, Options, Outcome};
 
 use super::data;
 
@@ -33,6 +33,7 @@ pub fn ours(engine: &Engine, epoch: &str, query: &str) -> String {
             limits: &limits,
             cancel: &cancel,
             chunk_size: None,
+            options: Options::default(),
         };
         let mut sink = Collect::default();
         let result = plimsoll_query::execute(statement, &context, &mut sink);
@@ -60,6 +61,10 @@ fn apply(engine: &Engine, outcome: Outcome) -> Result<(), Error> {
         Outcome::Done => Ok(()),
         Outcome::Effect(Effect::Catalog(change)) => {
             engine.change(&change)?;
+            Ok(())
+        }
+        Outcome::Effect(Effect::DropShard(id)) => {
+            engine.drop_partition(id)?;
             Ok(())
         }
         Outcome::Effect(Effect::Delete(deletions)) => {

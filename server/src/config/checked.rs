@@ -9,7 +9,8 @@ use plimsoll_engine::Options;
 use plimsoll_engine::catalog::{DAY_NS, Retention};
 use plimsoll_engine::engine::Durability;
 use plimsoll_ingest::line::Precision;
-use plimsoll_query::exec::{Limits, SharedMemory};
+use plimsoll_query::Options as QueryOptions;
+use plimsoll_query::exec::{FillPrevious, Hints, Limits, SharedMemory};
 use plimsoll_wal::storage::ReadMode;
 
 use super::layer::{Layer, Listen};
@@ -111,6 +112,8 @@ pub struct QueryConfig {
     pub concurrent_max: Option<usize>,
     /// How much each may read and answer.
     pub limits: Limits,
+    /// Where they may do more than InfluxDB does.
+    pub options: QueryOptions,
 }
 
 /// How the log is written.
@@ -264,6 +267,14 @@ pub fn check(layer: Layer) -> Result<Config, Vec<String>> {
                 select_buckets_max: layer.max_select_buckets.unwrap_or(SELECT_BUCKETS_MAX),
                 rows_max: layer.max_row_limit.unwrap_or(0),
             },
+            options: QueryOptions {
+                fill_previous: fill_previous(layer.fill_previous_lookback.as_ref()),
+                hints: if layer.query_hints.unwrap_or(true) {
+                    Hints::Given
+                } else {
+                    Hints::None
+                },
+            },
         },
         log: LogConfig {
             format: layer.log_format.map_or(LogFormat::Text, |format| format.0),
@@ -272,6 +283,15 @@ pub fn check(layer: Layer) -> Result<Config, Vec<String>> {
                 .map_or(LogLevel(tracing::Level::INFO), |level| level.0),
         },
     })
+}
+
+/// How far fill(previous) sees.
+fn fill_previous(setting: Option<&super::Parsed<super::Duration>>) -> FillPrevious {
+    let time = setting.map(|time| time.0.0);
+    match time.map(|time| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)) {
+        None | Some(0) => FillPrevious::InRange,
+        Some(ns) => FillPrevious::LookBack(ns),
+    }
 }
 
 fn http(

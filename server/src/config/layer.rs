@@ -183,6 +183,10 @@ settings! {
     max_select_buckets: Text u64,
     /// How many rows an answer that is not chunked may have; 0: no limit.
     max_row_limit: Text u64,
+    /// How far before its range fill(previous) looks for a value; 0: not at all.
+    fill_previous_lookback: Text Parsed<Duration>,
+    /// Whether answers carry hints about statements that were probably meant otherwise.
+    query_hints: Flag bool,
     /// The version that the server gives out in `X-Influxdb-Version`.
     influxdb_version: Text String,
     /// How the log is written: `text` or `json`.

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use plimsoll_query::{Cancel, Context, delete};
+use plimsoll_query::{Cancel, Context, Options, delete};
 use serde::Deserialize;
 
 use super::body;
@@ -76,6 +76,7 @@ fn apply(app: &App, identity: &Identity, name: &str, body: &[u8]) -> Result<(), 
         limits: &app.query.limits,
         cancel: &cancel,
         chunk_size: None,
+        options: Options::default(),
     };
     let request = delete::Request {
         database,

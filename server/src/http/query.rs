@@ -2,6 +2,7 @@
 
 mod params;
 mod run;
+mod state;
 mod users;
 
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use plimsoll_ingest::remote::{self, Error, ReadRequest, ReadResponse};
 use plimsoll_query::exec::TIMED_OUT;
-use plimsoll_query::{Cancel, Context, Params, execute, parse};
+use plimsoll_query::{Cancel, Context, Options, Params, execute, parse};
 
 use super::body::{self, Received};
 use super::identity::Identity;
@@ -158,6 +158,7 @@ fn answer_all(
         limits: &app.query.limits,
         cancel,
         chunk_size: None,
+        options: Options::default(),
     };
     let bad = |text: String| (StatusCode::BAD_REQUEST, text);
     let mut response = ReadResponse::default();

@@ -1,6 +1,7 @@
 //! Runs the statements of a request, on a worker thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -17,7 +18,7 @@ use super::super::headers::RequestId;
 use super::super::identity::Identity;
 use super::super::output::{Gone, Output, Piece};
 use super::super::reply::INTERNAL_ERROR;
-use super::users;
+use super::{state, users};
 use crate::app::App;
 
 /// Who asks.
@@ -47,7 +48,7 @@ pub(super) struct Query {
 pub(super) fn run(
     app: &App,
     query: &Query,
-    cancel: &Cancel,
+    cancel: &Arc<Cancel>,
     sender: &mpsc::Sender<Piece>,
     out: Output,
     format: Format,
@@ -63,6 +64,11 @@ pub(super) fn run(
     if let Err((status, text)) = identity.may_run(app, &statements, &query.database) {
         return refuse(sender, status, text);
     }
+    let printed: Vec<String> = statements.iter().map(ToString::to_string).collect();
+    let now = app.clock.now();
+    let _entry = app
+        .queries
+        .enter(printed.join(";\n"), &query.database, now, cancel);
     let answer = Answer::new(out, format, query.epoch);
     if answer_all(app, query, cancel, &statements, answer).is_err() {
         tracing::debug!("the client left before its answer was complete");
@@ -118,6 +124,9 @@ fn one(
         if let Some(done) = users::execute(app, statement, answer) {
             return done;
         }
+        if let Some(done) = state::execute(app, statement, answer) {
+            return done;
+        }
         let mut visible = Visible {
             identity: &query.asker.identity,
             answer,
@@ -135,6 +144,7 @@ fn one(
             limits: &app.query.limits,
             cancel,
             chunk_size: query.chunk_size,
+            options: app.query.options,
         };
         let outcome = execute(statement, &context, sink).map_err(|error| error.to_string())?;
         match outcome {
@@ -195,6 +205,10 @@ fn apply(app: &App, effect: Effect) -> Result<(), Error> {
             if let CatalogChange::DropDatabase { name } = &change {
                 forget_database(app, name);
             }
+            Ok(())
+        }
+        Effect::DropShard(id) => {
+            app.engine.drop_partition(id)?;
             Ok(())
         }
         Effect::Delete(deletions) => {
