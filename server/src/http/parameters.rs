@@ -1,7 +1,12 @@
 //! Parameters of a request: those of the form first, then those of the address.
 
+use std::convert::Infallible;
+
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
+use bytes::Bytes;
+use futures_util::stream;
+use multer::Multipart;
 
 /// Names and values, decoded.
 #[derive(Debug, Default)]
@@ -18,7 +23,7 @@ impl Parameters {
     /// Puts a form's parameters before these. A body of another type is left alone: clients send
     /// `application/json` over empty and over meaningless bodies.
     #[must_use]
-    pub(super) fn with_form(self, headers: &HeaderMap, body: &[u8]) -> Self {
+    pub(super) async fn with_form(self, headers: &HeaderMap, body: &Bytes) -> Self {
         let kind = headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
@@ -26,7 +31,7 @@ impl Parameters {
         let mut form = Self::default();
         match kind.split(';').next().unwrap_or_default().trim() {
             "application/x-www-form-urlencoded" => form.append(body),
-            "multipart/form-data" => form.append_parts(kind, body),
+            "multipart/form-data" => form.append_parts(kind, body.clone()).await,
             _ => {}
         }
         form.0.extend(self.0);
@@ -51,55 +56,40 @@ impl Parameters {
         self.0.extend(pairs.into_owned());
     }
 
-    /// The parts of a multipart body: fields, and a file as the field it is named.
-    fn append_parts(&mut self, kind: &str, body: &[u8]) {
-        let Some(boundary) = kind
-            .split(';')
-            .find_map(|part| part.trim().strip_prefix("boundary="))
-        else {
+    /// The parts of a multipart body: fields, and a file as the field it is named. What comes
+    /// behind a part that is broken is as if absent, as in InfluxDB.
+    async fn append_parts(&mut self, kind: &str, body: Bytes) {
+        let Ok(boundary) = multer::parse_boundary(kind) else {
             return;
         };
-        let delimiter = format!("\r\n--{}", boundary.trim_matches('"'));
-        // The first delimiter stands at the start, without the line break of the others.
-        let framed = [b"\r\n", body].concat();
-        let mut rest = &framed[..];
-        while let Some((_, after)) = split_once(rest, delimiter.as_bytes()) {
-            rest = after;
-            let Some((head, content)) = split_once(rest, b"\r\n\r\n") else {
+        let whole = stream::iter([Ok::<_, Infallible>(body)]);
+        let mut parts = Multipart::new(whole, boundary);
+        while let Ok(Some(part)) = parts.next_field().await {
+            let name = part.name().map(str::to_owned);
+            let (Some(name), Ok(value)) = (name, part.bytes().await) else {
                 return;
             };
-            let Some((content, _)) = split_once(content, delimiter.as_bytes()) else {
-                return;
-            };
-            let head = String::from_utf8_lossy(head);
-            let name = head.lines().find_map(|line| {
-                line.to_ascii_lowercase()
-                    .starts_with("content-disposition:")
-                    .then(|| line.split(';').find_map(|p| p.trim().strip_prefix("name=")))?
-            });
-            if let Some(name) = name {
-                let value = String::from_utf8_lossy(content).into_owned();
-                self.0.push((name.trim_matches('"').to_owned(), value));
-            }
+            let value = String::from_utf8_lossy(&value).into_owned();
+            self.0.push((name, value));
         }
     }
 }
 
-fn split_once<'a>(bytes: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let at = bytes
-        .windows(separator.len())
-        .position(|window| window == separator)?;
-    Some((&bytes[..at], &bytes[at + separator.len()..]))
-}
-
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
+    /// Everything is there already, so nothing waits.
     fn parameters(kind: &str, body: &str) -> Parameters {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, kind.parse().unwrap());
-        Parameters::of_address(Some("db=a&q=x+y&empty=")).with_form(&headers, body.as_bytes())
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let read = Parameters::of_address(Some("db=a&q=x+y&empty="));
+        read.with_form(&headers, &body)
+            .now_or_never()
+            .expect("the body is there")
     }
 
     #[test]
@@ -123,5 +113,21 @@ mod tests {
                     Content-Type: text/plain\r\n\r\nSELECT 1;\r\nSELECT 2\r\n--B--\r\n";
         let read = parameters("multipart/form-data; boundary=B", body);
         assert_eq!(read.value("q"), "SELECT 1;\r\nSELECT 2");
+    }
+
+    #[test]
+    fn a_broken_multipart_body_gives_what_stands_before_the_break() {
+        let part =
+            |name| format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n1\r\n");
+        let whole = format!("{}{}--B--\r\n", part("first"), part("second"));
+        let kind = "multipart/form-data; boundary=\"B\"";
+        for end in 0..whole.len() {
+            let read = parameters(kind, &whole[..end]);
+            assert!(matches!(read.value("second"), "" | "1"), "cut at {end}");
+            assert_eq!(read.value("db"), "a", "cut at {end}");
+        }
+        let read = parameters(kind, &whole[..part("first").len() + 8]);
+        assert_eq!((read.value("first"), read.value("second")), ("1", ""));
+        assert_eq!(parameters("multipart/form-data", &whole).value("first"), "");
     }
 }

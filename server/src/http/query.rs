@@ -57,7 +57,8 @@ pub(super) async fn serve(
             return refuse(error.status(), &error.to_string(), shape);
         }
     };
-    let parameters = Parameters::of_address(parts.uri.query()).with_form(&parts.headers, &body);
+    let parameters = Parameters::of_address(parts.uri.query());
+    let parameters = parameters.with_form(&parts.headers, &body).await;
     drop(body);
     let shape = shape(&parts.headers, &parameters);
     let asker = Asker { identity, id };
