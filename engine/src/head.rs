@@ -8,9 +8,14 @@ mod columns;
 mod generation;
 mod group;
 mod index;
+mod pool;
 mod replay;
+mod sealed;
+mod shape;
 mod shard;
+mod side;
+mod tail;
 
 pub(crate) use generation::Generation;
-pub(crate) use group::RowGroup;
+pub(crate) use group::{Room, RowGroup};
 pub(crate) use replay::Replay;

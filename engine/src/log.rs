@@ -11,6 +11,6 @@ mod row;
 pub(crate) use decoder::{Decoder, Entry, Row};
 pub(crate) use record::{Deleted, Record, decode, put_record};
 pub(crate) use row::{
-    ABSOLUTE_EVERY, Context, Reference, RowHeader, RowPlace, RowShape, RowValues, Slot, encode_row,
-    row_values,
+    ABSOLUTE_EVERY, Bases, Context, Reference, RowHeader, RowPlace, RowShape, RowValues,
+    encode_row, row_values,
 };

@@ -8,7 +8,7 @@ use plimsoll_wal::log::CommitSync;
 
 use crate::Result;
 use crate::catalog::Catalog;
-use crate::head::Generation;
+use crate::head::{Generation, Room, RowGroup};
 use crate::manifest::{Manifest, PartitionEntry, SegmentEntry};
 use crate::model::{FieldType, TagSet, TimeRange, Values};
 use crate::partition::{Partition, PartitionId};
@@ -103,9 +103,9 @@ impl Engine {
         };
         let mut builder = SegmentBuilder::new(identity);
         let mut groups = 0;
-        frozen.each_group(partition.id, &mut |tags, group| {
+        frozen.each_group(partition.id, &mut |tags, room, group| {
             groups += 1;
-            add_group(&mut builder, frozen, tags, group)
+            add_group(&mut builder, frozen, tags, room, group)
         })?;
         if groups == 0 {
             return Ok(None);
@@ -210,30 +210,25 @@ fn add_group(
     builder: &mut SegmentBuilder,
     frozen: &Generation,
     tags: &TagSet,
-    group: &crate::head::RowGroup,
+    room: &Room,
+    group: &RowGroup,
 ) -> Result<()> {
     let shared = if group.is_plain() {
-        Some(builder.time_column(group.times())?)
+        Some(builder.time_column(&group.times(room))?)
     } else {
         None
     };
     for (slot, column) in group.columns().iter().enumerate() {
-        let Some(definition) = frozen.definition(column.column) else {
+        let Some(definition) = frozen.definition(*column) else {
             continue;
         };
         let (measurement, field) = (&definition.measurement, &definition.field);
         if let Some(times) = shared {
-            let (values, presence) = group.column_rows(slot);
-            match presence {
-                Some(presence) if !presence.contains(&true) => {}
-                Some(presence) => {
-                    let kept = keep(values, presence);
-                    builder.chunk(measurement, field, tags, times, Some(presence), &kept)?;
-                }
-                None => builder.chunk(measurement, field, tags, times, None, values)?,
-            }
+            let (values, presence) = group.column_rows(room, slot);
+            let presence = presence.as_deref();
+            builder.chunk(measurement, field, tags, times, presence, &values)?;
         } else {
-            let (times, values) = merged(group, slot, definition.field_type);
+            let (times, values) = merged(room, group, slot, definition.field_type);
             if !times.is_empty() {
                 let times = builder.time_column(&times)?;
                 builder.chunk(measurement, field, tags, times, None, &values)?;
@@ -244,18 +239,8 @@ fn add_group(
 }
 
 /// Rows and late values of one column together; the late ones win.
-fn merged(group: &crate::head::RowGroup, slot: usize, field_type: FieldType) -> (Vec<i64>, Values) {
+fn merged(room: &Room, group: &RowGroup, slot: usize, field_type: FieldType) -> (Vec<i64>, Values) {
     let (mut times, mut values) = (Vec::new(), Values::new(field_type));
-    group.read(slot, TimeRange::ALL, &mut times, &mut values);
+    group.read(room, slot, TimeRange::ALL, &mut times, &mut values);
     (times, values)
-}
-
-fn keep(values: &Values, presence: &[bool]) -> Values {
-    let mut kept = Values::new(values.field_type());
-    for (row, present) in presence.iter().enumerate() {
-        if *present {
-            kept.push(values.value(row));
-        }
-    }
-    kept
 }

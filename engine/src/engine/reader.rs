@@ -482,7 +482,7 @@ impl<'a> Found<'a> {
                     measurements - 1
                 }
             };
-            self.fields[at].1.push((field, value.clone()));
+            self.fields[at].1.push((field, value));
         }
         for (measurement, fields) in &mut self.fields[..measurements] {
             batch.push(*measurement, tags, Timestamp(row.time), fields.drain(..));

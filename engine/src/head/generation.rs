@@ -16,12 +16,15 @@ use crate::predicate::TagPredicate;
 use crate::tombstone::{Covered, Tombstone};
 
 use super::columns::{ColumnDefinition, Columns};
-use super::group::RowGroup;
+use super::group::{Room, RowGroup};
 use super::index::HeadIndex;
 use super::shard::{Incoming, RowTarget, Shard};
 
 /// How many shards; a power of two.
 const SHARDS: usize = 16;
+
+/// What a tag set takes beside its text: entry, places by number and by hash, allocations' own.
+const TAG_SET_BYTES: usize = 100;
 
 /// See the module.
 #[derive(Debug)]
@@ -71,8 +74,10 @@ impl Generation {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    pub(super) fn add_bytes(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    pub(super) fn add_bytes(&self, grown: isize) {
+        // Wraps around: what shrinks was counted before.
+        self.bytes
+            .fetch_add(grown.cast_unsigned(), Ordering::Relaxed);
     }
 
     /// Logs a definition that stands before all rows of its frame.
@@ -112,11 +117,14 @@ impl Generation {
             }
             let mut emptied = RoaringBitmap::new();
             for id in ids {
-                let is_empty = self.with_tag_set(id, |shard, entry| {
+                let deleted = self.with_tag_set(id, |shard, entry| {
                     shard.delete(entry, partition, &columns, tombstone.range)
                 });
-                if is_empty == Some(true) {
-                    emptied.insert(id);
+                if let Some((is_empty, grown)) = deleted {
+                    self.add_bytes(grown);
+                    if is_empty {
+                        emptied.insert(id);
+                    }
                 }
             }
             let mut index = self.index.write();
@@ -262,8 +270,9 @@ impl Generation {
             places.resize(id as usize + 1, (u32::MAX, u32::MAX));
         }
         places[id as usize] = (number(shard_number), number(entry));
-        self.index.write().add_tag_set(id, tags);
-        self.add_bytes(tags.as_str().len() * 3 + 200);
+        let indexed = self.index.write().add_tag_set(id, tags);
+        let own = tags.as_str().len() + TAG_SET_BYTES;
+        self.add_bytes((own + indexed).cast_signed());
         entry
     }
 
@@ -407,8 +416,8 @@ impl Generation {
         if there != field_type {
             return;
         }
-        self.with_group_of(tag_set, partition, number, |group, slot| {
-            group.read(slot, range, times, values)
+        self.with_group_of(tag_set, partition, number, |room, group, slot| {
+            group.read(room, slot, range, times, values);
         });
     }
 
@@ -417,7 +426,7 @@ impl Generation {
         tag_set: u32,
         partition: PartitionId,
         column: u32,
-        then: impl FnOnce(&RowGroup, usize),
+        then: impl FnOnce(&Room, &RowGroup, usize),
     ) {
         self.with_tag_set(tag_set, |shard, entry| {
             for group in &shard.entries[entry].groups {
@@ -425,7 +434,7 @@ impl Generation {
                 if group.partition == partition
                     && let Some(slot) = group.slot(column, 0)
                 {
-                    then(group, slot);
+                    then(&shard.room, group, slot);
                     return;
                 }
             }
@@ -451,7 +460,7 @@ impl Generation {
                 let group = &shard.groups[*group as usize];
                 group.partition == partition
                     && group.columns().iter().enumerate().any(|(slot, column)| {
-                        wanted.contains(&column.column) && group.has_points(slot, range)
+                        wanted.contains(column) && group.has_points(&shard.room, slot, range)
                     })
             })
         });
@@ -462,15 +471,15 @@ impl Generation {
     pub(crate) fn each_group(
         &self,
         partition: PartitionId,
-        visit: &mut dyn FnMut(&TagSet, &RowGroup) -> Result<()>,
+        visit: &mut dyn FnMut(&TagSet, &Room, &RowGroup) -> Result<()>,
     ) -> Result<()> {
         for shard in &self.shards {
             let shard = shard.lock();
             for entry in &shard.entries {
                 for group in &entry.groups {
                     let group = &shard.groups[*group as usize];
-                    if group.partition == partition && !group.is_empty() {
-                        visit(&entry.tags, group)?;
+                    if group.partition == partition && !group.is_empty(&shard.room) {
+                        visit(&entry.tags, &shard.room, group)?;
                     }
                 }
             }

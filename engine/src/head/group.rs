@@ -1,176 +1,222 @@
 //! A row group: one tag set with the columns that arrive together, and their rows.
+//!
+//! Rows go to the tail, which is sealed by column when it is full, a group at a time as each comes
+//! to its own limit; every few sealed chunks become one. What is late goes to the side.
 
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::log::{ABSOLUTE_EVERY, Context, Reference, RowPlace, RowShape, Slot, encode_row};
-use crate::model::{FieldType, FieldValue, TimeRange, Values};
+use crate::log::{
+    ABSOLUTE_EVERY, Bases, Context, Reference, RowPlace, RowShape, RowValues, encode_row,
+};
+use crate::merge::overlay;
+use crate::model::{FieldType, TimeRange, Timestamp, Values};
 use crate::partition::PartitionId;
+use crate::snapshot::Column;
+
+use super::pool::{Chain, Pool};
+use super::sealed::{Columns, Presence, SEALED_ROWS_MAX, SealedChunk};
+use super::shape::Shape;
+use super::side::{Side, push_bits};
+use super::tail::{self, Before, TAIL_ROWS_MAX};
 
 /// The most columns in one group.
 pub(crate) const GROUP_COLUMNS_MAX: usize = 64;
+/// So many chunks of a tail's size become one.
+const CHUNKS_MERGED: usize = SEALED_ROWS_MAX / TAIL_ROWS_MAX;
+/// How far back a text is looked for that came before.
+const TEXTS_SEARCHED: usize = 16;
 
-/// One column of a group: a value a row, and which rows have one.
-#[derive(Debug)]
-pub(crate) struct GroupColumn {
-    pub(crate) column: u32,
-    values: Values,
-    /// `None`: every row has a value. Else as long as the group has rows.
-    presence: Option<Vec<bool>>,
+/// What the groups of a shard share: where their tails lie, and room to work in.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    pool: Pool,
+    bytes: Vec<u8>,
+    columns: Columns,
 }
 
-/// One value that came too late for the rows.
-#[derive(Debug)]
-struct Late {
-    time: i64,
-    slot: u8,
-    value: FieldValue,
-}
-
-/// See the module.
-#[derive(Debug)]
-pub(crate) struct RowGroup {
-    pub(crate) id: u32,
-    pub(crate) partition: PartitionId,
-    times: Vec<i64>,
-    columns: Vec<GroupColumn>,
-    slots: Vec<Slot>,
-    side: Vec<Late>,
-    last_delta: i64,
-    ordinal: u64,
-    /// How many failed appends the log had when the last row was encoded.
-    failures: u64,
-    /// Set where rows were lost: only an absolute row may follow.
-    pub(crate) needs_absolute: bool,
+/// What most groups never have.
+#[derive(Debug, Default)]
+struct Rare {
+    side: Side,
+    /// The texts of string columns, which hold their numbers. The first is empty.
+    texts: Vec<Arc<str>>,
     /// Whether values were deleted: rows may be left that no column has a value in.
     deleted: bool,
     /// A bit a slot, set where a deletion took the series out of the index.
     unindexed: u64,
 }
 
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct RowGroup {
+    pub(crate) id: u32,
+    /// Where the tail's last row starts.
+    last_row: u32,
+    tail: Chain,
+    tail_rows: u8,
+    /// Whether there was a row.
+    is_started: bool,
+    /// Set where rows were lost: only an absolute row may follow.
+    pub(crate) needs_absolute: bool,
+    pub(crate) partition: PartitionId,
+    shape: Arc<Shape>,
+    /// The last value of each column.
+    last: Box<[u64]>,
+    /// Which of them stand in the tail: a bit a slot.
+    seen: u64,
+    last_time: i64,
+    last_delta: i64,
+    ordinal: u32,
+    /// How many failed appends the log had when the last row was encoded: the low bits.
+    failures: u32,
+    sealed: Vec<SealedChunk>,
+    rare: Option<Box<Rare>>,
+}
+
 impl RowGroup {
-    pub(crate) fn new(id: u32, partition: PartitionId) -> Self {
+    pub(crate) fn new(id: u32, partition: PartitionId, shape: Arc<Shape>) -> Self {
         Self {
             id,
+            last_row: 0,
+            tail: Chain::EMPTY,
+            tail_rows: 0,
+            is_started: false,
+            needs_absolute: false,
             partition,
-            times: Vec::new(),
-            columns: Vec::new(),
-            slots: Vec::new(),
-            side: Vec::new(),
+            last: vec![0; shape.len()].into(),
+            shape,
+            seen: 0,
+            last_time: 0,
             last_delta: 0,
             ordinal: 0,
             failures: 0,
-            needs_absolute: false,
-            deleted: false,
-            unindexed: 0,
+            sealed: Vec::new(),
+            rare: None,
         }
     }
 
-    /// Adds a column, absent in the rows so far.
-    pub(crate) fn add_column(&mut self, column: u32, field_type: FieldType) -> usize {
-        let mut values = Values::new(field_type);
-        for _ in 0..self.times.len() {
-            push_empty(&mut values);
+    /// What a new group of so many columns takes.
+    pub(crate) fn fixed_bytes(columns: usize) -> usize {
+        size_of::<Self>() + columns * size_of::<u64>() + 16
+    }
+
+    /// Gives it the shape of its columns and one more, absent in the rows so far; answers its slot.
+    pub(crate) fn widen(&mut self, room: &mut Room, shape: Arc<Shape>) -> usize {
+        let slot = self.shape.len();
+        debug_assert_eq!(shape.len(), slot + 1);
+        if self.tail_rows > 0 {
+            let bytes = self.tail_bytes(&room.pool);
+            let rows = tail::Rows::new(&bytes, slot, self.tail_rows.into());
+            let (widened, last_row) = rows.widened();
+            room.pool.clear(&mut self.tail);
+            room.pool.append(&mut self.tail, &widened);
+            self.last_row = small(last_row);
         }
-        let presence = (!self.times.is_empty()).then(|| vec![false; self.times.len()]);
-        self.columns.push(GroupColumn {
-            column,
-            values,
-            presence,
-        });
-        self.slots.push(Slot::new(field_type));
-        self.columns.len() - 1
+        let mut last = std::mem::take(&mut self.last).into_vec();
+        last.reserve_exact(1);
+        last.push(0);
+        self.last = last.into();
+        self.shape = shape;
+        slot
     }
 
-    pub(crate) fn columns(&self) -> &[GroupColumn] {
-        &self.columns
+    /// Its columns by slot.
+    pub(crate) fn columns(&self) -> &[u32] {
+        &self.shape.columns
     }
 
-    pub(crate) fn slots(&self) -> &[Slot] {
-        &self.slots
+    /// Its columns and their types.
+    pub(crate) fn shape(&self) -> &Arc<Shape> {
+        &self.shape
     }
 
-    pub(crate) fn ordinal(&self) -> u64 {
+    /// What the log's differences are to.
+    pub(crate) fn bases(&self) -> Bases<'_> {
+        Bases {
+            types: &self.shape.types,
+            bits: &self.last,
+            texts: self.texts(),
+        }
+    }
+
+    fn texts(&self) -> &[Arc<str>] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.texts)
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn is_deleted_from(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.deleted)
+    }
+
+    fn side(&self) -> Option<&Side> {
+        let side = &self.rare.as_ref()?.side;
+        (!side.is_empty()).then_some(side)
+    }
+
+    pub(crate) fn ordinal(&self) -> u32 {
         self.ordinal
     }
 
     /// Takes up the count of rows where the log goes on after a gap.
     pub(crate) fn resync(&mut self, ordinal: u8) {
-        self.ordinal = (self.ordinal & !0xff) | u64::from(ordinal);
+        self.ordinal = (self.ordinal & !0xff) | u32::from(ordinal);
     }
 
     /// The last row's time and its distance from the row before.
     pub(crate) fn base(&self) -> (i64, i64) {
-        (self.times.last().copied().unwrap_or(0), self.last_delta)
+        (self.last_time, self.last_delta)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        if self.deleted {
-            (0..self.columns.len()).all(|slot| !self.has_points(slot, TimeRange::ALL))
+    pub(crate) fn is_empty(&self, room: &Room) -> bool {
+        if self.is_deleted_from() {
+            (0..self.shape.len()).all(|slot| !self.has_points(room, slot, TimeRange::ALL))
         } else {
-            self.times.is_empty() && self.side.is_empty()
+            !self.is_started && self.side().is_none()
         }
     }
 
-    /// Whether every row of [`Self::times`] has a value, and nothing stands beside them.
+    /// Whether every row has a value, and nothing stands beside them.
     pub(crate) fn is_plain(&self) -> bool {
-        self.side.is_empty() && !self.deleted
-    }
-
-    /// Deletes the values of `columns` within `range`. Rows stay, without those values: the log's
-    /// differences go on as if nothing had happened.
-    pub(crate) fn delete(&mut self, columns: &[u32], range: TimeRange) {
-        let from = self.times.partition_point(|time| *time < range.start.0);
-        let to = self.times.partition_point(|time| *time <= range.end.0);
-        let mut slots = 0_u64;
-        for (slot, column) in self.columns.iter_mut().enumerate() {
-            if !columns.contains(&column.column) {
-                continue;
-            }
-            slots |= 1 << slot;
-            if from < to {
-                let rows = self.times.len();
-                let presence = column.presence.get_or_insert_with(|| vec![true; rows]);
-                presence[from..to].fill(false);
-                if let Values::String(texts) = &mut column.values {
-                    texts[from..to].fill(Arc::from(""));
-                }
-            }
-        }
-        self.side.retain(|late| {
-            slots >> late.slot & 1 == 0 || !range.contains(crate::Timestamp(late.time))
-        });
-        self.deleted |= slots != 0;
+        self.side().is_none() && !self.is_deleted_from()
     }
 
     /// Whether one of `columns` has a value.
-    pub(crate) fn holds_any(&self, columns: &[u32]) -> bool {
-        let mut slots = self.columns.iter().enumerate();
+    pub(crate) fn holds_any(&self, room: &Room, columns: &[u32]) -> bool {
+        let mut slots = self.columns().iter().enumerate();
         slots.any(|(slot, column)| {
-            columns.contains(&column.column) && self.has_points(slot, TimeRange::ALL)
+            columns.contains(column) && self.has_points(room, slot, TimeRange::ALL)
         })
+    }
+
+    fn slots_of(&self, columns: &[u32]) -> u64 {
+        let slots = self.columns().iter().enumerate();
+        let meant = slots.filter(|(_, column)| columns.contains(column));
+        meant.fold(0, |slots, (slot, _)| slots | 1 << slot)
     }
 
     /// Notes that the index does not know `columns` any more.
     pub(crate) fn hide(&mut self, columns: &[u32]) {
-        for (slot, column) in self.columns.iter().enumerate() {
-            if columns.contains(&column.column) {
-                self.unindexed |= 1 << slot;
-            }
+        let slots = self.slots_of(columns);
+        if slots != 0 {
+            self.rare().unindexed |= slots;
         }
     }
 
     /// Which of the columns that have `values` the index has to learn again.
-    pub(crate) fn reveal(&mut self, values: &[(usize, FieldValue)]) -> SmallVec<[u32; 4]> {
+    pub(crate) fn reveal(&mut self, values: &RowValues) -> SmallVec<[u32; 4]> {
         let mut revealed = SmallVec::new();
-        if self.unindexed == 0 {
+        let Some(rare) = self.rare.as_mut().filter(|rare| rare.unindexed != 0) else {
             return revealed;
-        }
-        for (slot, _) in values {
-            if self.unindexed >> slot & 1 == 1 {
-                self.unindexed &= !(1 << slot);
-                revealed.push(self.columns[*slot].column);
+        };
+        for (slot, _) in &values.cells {
+            if rare.unindexed >> slot & 1 == 1 {
+                rare.unindexed &= !(1 << slot);
+                revealed.push(self.shape.columns[*slot]);
             }
         }
         revealed
@@ -178,31 +224,40 @@ impl RowGroup {
 
     /// The slot of a column; `guess` is tried first.
     pub(crate) fn slot(&self, column: u32, guess: usize) -> Option<usize> {
-        if self.columns.get(guess).is_some_and(|c| c.column == column) {
+        let columns = self.columns();
+        if columns.get(guess) == Some(&column) {
             return Some(guess);
         }
-        self.columns.iter().position(|c| c.column == column)
+        columns.iter().position(|there| *there == column)
     }
 
     pub(crate) fn shape_of(&self, time: i64) -> RowShape {
-        match self.times.last() {
-            Some(last) if time == *last => RowShape::Merge,
-            Some(last) if time < *last => RowShape::Side,
-            _ => RowShape::Append,
+        if !self.is_started || time > self.last_time {
+            RowShape::Append
+        } else if time == self.last_time {
+            RowShape::Merge
+        } else {
+            RowShape::Side
         }
     }
 
     /// Logs a row into `buffer` and keeps it. `values` is sorted by slot, without duplicates.
-    /// Answers the bytes of memory it took.
+    /// Answers by how many bytes its memory grew.
     pub(crate) fn write(
         &mut self,
+        room: &mut Room,
         time: i64,
-        values: &[(usize, FieldValue)],
+        values: &RowValues,
         buffer: &mut Vec<u8>,
         context: &mut Context,
         failures: u64,
-    ) -> usize {
+    ) -> isize {
         let shape = self.shape_of(time);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "equal low bits are as many failures: no group waits for 2^32 of them"
+        )]
+        let failures = failures as u32;
         let lost = self.failures != failures;
         self.failures = failures;
         let absolute = match shape {
@@ -224,271 +279,493 @@ impl RowGroup {
             time,
             base: self.base(),
         };
-        encode_row(buffer, context, &place, &self.slots, values);
-        self.apply(shape, time, values)
+        encode_row(buffer, context, &place, &self.bases(), values);
+        self.apply(room, shape, time, values)
     }
 
     /// Keeps a row; the same for a write and for replay.
     pub(crate) fn apply(
         &mut self,
+        room: &mut Room,
         shape: RowShape,
         time: i64,
-        values: &[(usize, FieldValue)],
-    ) -> usize {
-        let text: usize = values
-            .iter()
-            .map(|(_, value)| {
-                if let FieldValue::String(text) = value {
-                    text.len() + 16
-                } else {
-                    0
-                }
-            })
-            .sum();
-        match shape {
-            RowShape::Side => {
-                for (slot, value) in values {
-                    let slot = u8::try_from(*slot).expect("a group has at most 64 columns");
-                    self.side.push(Late {
-                        time,
-                        slot,
-                        value: value.clone(),
-                    });
-                }
-                return text + std::mem::size_of_val(values);
-            }
-            RowShape::Append => {
-                self.last_delta = self.times.last().map_or(0, |last| time.wrapping_sub(*last));
-                self.times.push(time);
-                self.ordinal += 1;
-                self.needs_absolute = false;
-                self.append_values(values);
-            }
-            RowShape::Merge => {
-                let row = self.times.len() - 1;
-                for (slot, value) in values {
-                    let column = &mut self.columns[*slot];
-                    column.values.set(row, value.as_ref());
-                    if let Some(presence) = &mut column.presence {
-                        presence[row] = true;
-                    }
-                }
+        values: &RowValues,
+    ) -> isize {
+        if values.texts.is_empty() {
+            return self.keep(room, shape, time, &values.cells);
+        }
+        let mut grown = 0;
+        let mut numbered = values.cells.clone();
+        for (slot, bits) in &mut numbered {
+            if self.shape.types[*slot] == FieldType::String {
+                *bits = self.number_of(*slot, values.text(*bits), &mut grown);
             }
         }
-        for (slot, value) in values {
-            self.slots[*slot].remember(value);
-        }
-        text + 8 + self.columns.len() * 8
+        grown + self.keep(room, shape, time, &numbered)
     }
 
-    fn append_values(&mut self, values: &[(usize, FieldValue)]) {
-        let rows = self.times.len();
-        let mut next = values.iter().peekable();
-        for (slot, column) in self.columns.iter_mut().enumerate() {
-            match next.peek() {
-                Some((at, value)) if *at == slot => {
-                    column.values.push(value.as_ref());
-                    if let Some(presence) = &mut column.presence {
-                        presence.push(true);
-                    }
-                    next.next();
+    fn keep(
+        &mut self,
+        room: &mut Room,
+        shape: RowShape,
+        time: i64,
+        values: &[(usize, u64)],
+    ) -> isize {
+        let mut grown = 0;
+        match shape {
+            RowShape::Side => {
+                let types = Arc::clone(&self.shape);
+                let side = &mut self.rare().side;
+                let before = side.memory_bytes();
+                for (slot, bits) in values {
+                    side.push(time, *slot, *bits, &types.types);
                 }
-                _ => {
-                    push_empty(&mut column.values);
-                    column
-                        .presence
-                        .get_or_insert_with(|| vec![true; rows - 1])
-                        .push(false);
-                }
+                return change(before, side.memory_bytes());
             }
+            RowShape::Append => {
+                if usize::from(self.tail_rows) >= self.tail_rows_max() {
+                    grown += self.seal(room);
+                }
+                grown += self.append(room, time, values);
+                self.ordinal = self.ordinal.wrapping_add(1);
+                self.needs_absolute = false;
+            }
+            RowShape::Merge => grown += self.merge(room, values),
         }
+        for (slot, bits) in values {
+            self.last[*slot] = *bits;
+            self.seen |= 1 << slot;
+        }
+        grown
+    }
+
+    fn append(&mut self, room: &mut Room, time: i64, values: &[(usize, u64)]) -> isize {
+        let (last_time, step) = match self.tail_rows {
+            0 => (0, 0),
+            1 => (self.last_time, 0),
+            _ => (self.last_time, self.last_delta),
+        };
+        let before = Before {
+            values: &self.last,
+            seen: self.seen,
+            time: last_time,
+            step,
+        };
+        room.bytes.clear();
+        tail::put_row(&mut room.bytes, &self.shape.types, &before, time, values);
+        let held = self.tail.memory_bytes();
+        self.last_row = small(self.tail.len());
+        room.pool.append(&mut self.tail, &room.bytes);
+        self.tail_rows += 1;
+        if self.is_started {
+            self.last_delta = time.wrapping_sub(self.last_time);
+        }
+        self.is_started = true;
+        self.last_time = time;
+        change(held, self.tail.memory_bytes())
+    }
+
+    fn merge(&mut self, room: &mut Room, values: &[(usize, u64)]) -> isize {
+        let held = self.tail.memory_bytes();
+        let start = self.last_row as usize;
+        room.bytes.clear();
+        room.pool.copy(self.tail, start, &mut room.bytes);
+        let mut merged = Vec::with_capacity(room.bytes.len() + values.len() * 8);
+        let last = (&self.last[..], self.seen);
+        tail::put_merged(&mut merged, &self.shape.types, &room.bytes, last, values);
+        room.pool.truncate(&mut self.tail, start);
+        room.pool.append(&mut self.tail, &merged);
+        change(held, self.tail.memory_bytes())
+    }
+
+    /// The number of a text of a column.
+    fn number_of(&mut self, slot: usize, text: &Arc<str>, grown: &mut isize) -> u64 {
+        let last = self.last[slot];
+        let texts = &mut self.rare().texts;
+        if texts.is_empty() {
+            texts.push(Arc::from(""));
+        }
+        if usize::try_from(last).is_ok_and(|last| texts.get(last) == Some(text)) {
+            return last;
+        }
+        let near = texts.iter().enumerate().rev().take(TEXTS_SEARCHED);
+        let found = near.into_iter().find(|(_, there)| *there == text);
+        let number = found.map_or(texts.len(), |(number, _)| number);
+        if number == texts.len() {
+            *grown += change(0, text.len() + 40);
+            texts.push(Arc::clone(text));
+        }
+        number as u64
+    }
+
+    /// When the tail is sealed: at first each group's own, so that groups which began together
+    /// are not sealed together.
+    fn tail_rows_max(&self) -> usize {
+        if self.sealed.is_empty() {
+            let hash = self.id.wrapping_mul(0x9e37_79b1) >> 16;
+            let spread = TAIL_ROWS_MAX / 4 * 3;
+            TAIL_ROWS_MAX - ((hash as usize * spread) >> 16)
+        } else {
+            TAIL_ROWS_MAX
+        }
+    }
+
+    fn tail_bytes(&self, pool: &Pool) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.tail.len() + 16);
+        pool.copy(self.tail, 0, &mut bytes);
+        tail::pad(&mut bytes);
+        bytes
+    }
+
+    /// Encodes the rows of the tail by column.
+    fn seal(&mut self, room: &mut Room) -> isize {
+        let held = self.tail.memory_bytes();
+        self.tail_columns(room);
+        room.pool.clear(&mut self.tail);
+        (self.tail_rows, self.seen) = (0, 0);
+        let chunk = SealedChunk::encode(&room.columns, &self.shape.types);
+        let taken = size_of::<SealedChunk>() + chunk.memory_bytes();
+        self.sealed.reserve_exact(1);
+        self.sealed.push(chunk);
+        change(held, taken) + self.merge_sealed(room)
+    }
+
+    /// Decodes the tail into the room's columns.
+    fn tail_columns(&self, room: &mut Room) {
+        room.bytes.clear();
+        room.pool.copy(self.tail, 0, &mut room.bytes);
+        tail::pad(&mut room.bytes);
+        let columns = &mut room.columns;
+        columns.clear(self.shape.len());
+        let rows = tail::Rows::new(&room.bytes, self.shape.len(), self.tail_rows.into());
+        rows.times(&mut columns.times);
+        let slots = columns.columns.iter_mut().zip(&self.shape.types);
+        for (slot, ((presence, values), field_type)) in slots.enumerate() {
+            presence[0] = rows.column(slot, *field_type, values);
+        }
+    }
+
+    /// Makes one chunk of the last ones, where there are enough small ones.
+    fn merge_sealed(&mut self, room: &mut Room) -> isize {
+        let is_small = |chunk: &&SealedChunk| chunk.rows() <= TAIL_ROWS_MAX;
+        let small = self.sealed.iter().rev().take_while(is_small).count();
+        if small < CHUNKS_MERGED {
+            return 0;
+        }
+        let chunks = self.sealed.split_off(self.sealed.len() - CHUNKS_MERGED);
+        let columns = &mut room.columns;
+        columns.clear(self.shape.len());
+        for chunk in &chunks {
+            decode_chunk(chunk, &self.shape.types, columns);
+        }
+        let merged = SealedChunk::encode(columns, &self.shape.types);
+        let memory = |chunk: &SealedChunk| size_of::<SealedChunk>() + chunk.memory_bytes();
+        let before = chunks.iter().map(memory).sum();
+        let change = change(before, memory(&merged));
+        self.sealed.push(merged);
+        self.sealed.shrink_to_fit();
+        change
     }
 
     /// Appends the values of one slot within `range` to `times` and `values`, late ones merged in.
     pub(crate) fn read(
         &self,
+        room: &Room,
         slot: usize,
         range: TimeRange,
         times: &mut Vec<i64>,
         values: &mut Values,
     ) {
-        let column = &self.columns[slot];
-        let from = self.times.partition_point(|time| *time < range.start.0);
-        let to = self.times.partition_point(|time| *time <= range.end.0);
-        if self.side.is_empty() && column.presence.is_none() {
-            if from < to {
-                times.extend_from_slice(&self.times[from..to]);
-                values.extend_from(&column.values, from..to);
-            }
+        let Some(side) = self.side() else {
+            self.read_rows(room, slot, range, times, values);
             return;
-        }
-        let mut late: Vec<&Late> = self
-            .side
-            .iter()
-            .filter(|late| {
-                usize::from(late.slot) == slot && range.contains(crate::Timestamp(late.time))
-            })
-            .collect();
-        // Stable: of two late values of one time the later written stays behind and wins.
-        late.sort_by_key(|late| late.time);
-        let mut late = late.into_iter().peekable();
-        let mut push_late = |until: Option<i64>, times: &mut Vec<i64>, values: &mut Values| {
-            while let Some(next) = late.next_if(|next| until.is_none_or(|time| next.time <= time)) {
-                let replaced = late.peek().is_some_and(|after| after.time == next.time);
-                if !replaced {
-                    times.push(next.time);
-                    values.push(next.value.as_ref());
+        };
+        let mut column = Column {
+            times: Vec::new(),
+            values: Values::new(self.shape.types[slot]),
+        };
+        self.read_rows(room, slot, range, &mut column.times, &mut column.values);
+        let late = side.read(slot, range, &self.shape.types, self.texts());
+        overlay(&mut column, late);
+        times.extend_from_slice(&column.times);
+        values.extend_from(&column.values, 0..column.values.len());
+    }
+
+    fn read_rows(
+        &self,
+        room: &Room,
+        slot: usize,
+        range: TimeRange,
+        times: &mut Vec<i64>,
+        values: &mut Values,
+    ) {
+        let (start, end) = (range.start.0, range.end.0);
+        let from = self.sealed.partition_point(|chunk| chunk.last < start);
+        let to = self.sealed.partition_point(|chunk| chunk.first <= end);
+        let chunks = self.sealed.get(from..to).unwrap_or(&[]);
+        times.reserve(chunks.iter().map(SealedChunk::rows).sum::<usize>() + TAIL_ROWS_MAX);
+        for chunk in chunks {
+            let presence = chunk.presence(slot);
+            if presence.is_none() && start <= chunk.first && chunk.last <= end {
+                chunk.times(times);
+                chunk.values(slot, self.texts(), values);
+                continue;
+            }
+            let mut all = Vec::with_capacity(chunk.rows());
+            chunk.times(&mut all);
+            let mut there = Values::new(self.shape.types[slot]);
+            chunk.values(slot, self.texts(), &mut there);
+            match presence {
+                None => {
+                    let from = all.partition_point(|time| *time < start);
+                    let to = all.partition_point(|time| *time <= end);
+                    times.extend_from_slice(&all[from..to]);
+                    values.extend_from(&there, from..to);
+                }
+                Some(presence) => {
+                    let rows = (0..all.len()).filter(|row| is_present(&presence, *row));
+                    for (at, row) in rows.enumerate() {
+                        if (start..=end).contains(&all[row]) {
+                            times.push(all[row]);
+                            values.push(there.value(at));
+                        }
+                    }
                 }
             }
-        };
-        for row in from..to {
-            let time = self.times[row];
-            push_late(Some(time), times, values);
-            let is_late = times.last() == Some(&time);
-            if !is_late
-                && column
-                    .presence
-                    .as_ref()
-                    .is_none_or(|presence| presence[row])
-            {
+        }
+        if self.tail_rows > 0 && start <= self.last_time {
+            self.read_tail(room, slot, range, times, values);
+        }
+    }
+
+    fn read_tail(
+        &self,
+        room: &Room,
+        slot: usize,
+        range: TimeRange,
+        times: &mut Vec<i64>,
+        values: &mut Values,
+    ) {
+        let bytes = self.tail_bytes(&room.pool);
+        let rows = tail::Rows::new(&bytes, self.shape.len(), self.tail_rows.into());
+        let mut all = Vec::with_capacity(TAIL_ROWS_MAX);
+        rows.times(&mut all);
+        let mut bits = Vec::with_capacity(TAIL_ROWS_MAX);
+        let present = rows.column(slot, self.shape.types[slot], &mut bits);
+        let mut bits = bits.into_iter();
+        for (row, time) in all.into_iter().enumerate() {
+            if present >> row & 1 == 0 {
+                continue;
+            }
+            let Some(bits) = bits.next() else { break };
+            if range.contains(Timestamp(time)) {
                 times.push(time);
-                values.push(column.values.value(row));
+                push_bits(values, bits, self.texts());
             }
         }
-        push_late(None, times, values);
     }
 
     /// Whether some value of `slot` lies in `range`.
-    pub(crate) fn has_points(&self, slot: usize, range: TimeRange) -> bool {
-        let from = self.times.partition_point(|time| *time < range.start.0);
-        let to = self.times.partition_point(|time| *time <= range.end.0);
-        let in_rows = match &self.columns[slot].presence {
-            None => from < to,
-            Some(presence) => from < to && presence[from..to].contains(&true),
-        };
-        in_rows
-            || self.side.iter().any(|late| {
-                usize::from(late.slot) == slot && range.contains(crate::Timestamp(late.time))
+    pub(crate) fn has_points(&self, room: &Room, slot: usize, range: TimeRange) -> bool {
+        let in_chunk = |chunk: &SealedChunk| {
+            let presence = chunk.presence(slot);
+            if presence == Some(Presence::default())
+                || chunk.last < range.start.0
+                || chunk.first > range.end.0
+            {
+                return false;
+            }
+            let mut times = Vec::with_capacity(chunk.rows());
+            chunk.times(&mut times);
+            let mut rows = times.iter().enumerate();
+            rows.any(|(row, time)| {
+                range.contains(Timestamp(*time))
+                    && presence.is_none_or(|presence| is_present(&presence, row))
             })
+        };
+        if self.sealed.iter().any(in_chunk) {
+            return true;
+        }
+        if self.tail_rows > 0 && range.start.0 <= self.last_time {
+            let (mut times, mut values) = (Vec::new(), Values::new(self.shape.types[slot]));
+            self.read_tail(room, slot, range, &mut times, &mut values);
+            if !times.is_empty() {
+                return true;
+            }
+        }
+        self.side()
+            .is_some_and(|side| side.has_points(slot, range, &self.shape.types))
     }
 
-    /// The shared times, for sealing a group without late values.
-    pub(crate) fn times(&self) -> &[i64] {
-        &self.times
+    /// The times of all rows, for sealing a group without late values.
+    pub(crate) fn times(&self, room: &Room) -> Vec<i64> {
+        let mut times = Vec::new();
+        for chunk in &self.sealed {
+            chunk.times(&mut times);
+        }
+        if self.tail_rows > 0 {
+            let bytes = self.tail_bytes(&room.pool);
+            tail::Rows::new(&bytes, self.shape.len(), self.tail_rows.into()).times(&mut times);
+        }
+        times
     }
 
-    /// One slot's values and presence, one a row, for sealing a group without late values.
-    pub(crate) fn column_rows(&self, slot: usize) -> (&Values, Option<&[bool]>) {
-        let column = &self.columns[slot];
-        (&column.values, column.presence.as_deref())
+    /// The values of one slot, and which rows have one where some have none, for sealing a group
+    /// without late values.
+    pub(crate) fn column_rows(&self, room: &Room, slot: usize) -> (Values, Option<Vec<bool>>) {
+        let mut values = Values::new(self.shape.types[slot]);
+        let mut presence = Vec::new();
+        for chunk in &self.sealed {
+            chunk.values(slot, self.texts(), &mut values);
+            match chunk.presence(slot) {
+                None => presence.resize(presence.len() + chunk.rows(), true),
+                Some(bits) => {
+                    presence.extend((0..chunk.rows()).map(|row| is_present(&bits, row)));
+                }
+            }
+        }
+        if self.tail_rows > 0 {
+            let bytes = self.tail_bytes(&room.pool);
+            let rows = tail::Rows::new(&bytes, self.shape.len(), self.tail_rows.into());
+            let mut bits = Vec::with_capacity(TAIL_ROWS_MAX);
+            let present = rows.column(slot, self.shape.types[slot], &mut bits);
+            for bits in bits {
+                push_bits(&mut values, bits, self.texts());
+            }
+            presence.extend((0..self.tail_rows).map(|row| present >> row & 1 == 1));
+        }
+        let is_full = values.len() == presence.len();
+        (values, (!is_full).then_some(presence))
+    }
+
+    /// Deletes the values of `columns` within `range`; the log's differences go on as if nothing
+    /// had happened. The last row stays, if without values, for later ones are merged into it.
+    /// Answers by how many bytes its memory grew.
+    pub(crate) fn delete(&mut self, room: &mut Room, columns: &[u32], range: TimeRange) -> isize {
+        let slots = self.slots_of(columns);
+        if slots == 0 {
+            return 0;
+        }
+        let types = Arc::clone(&self.shape);
+        let rare = self.rare();
+        rare.deleted = true;
+        rare.side.delete(slots, range, &types.types);
+        let before = self.rows_bytes();
+        let chunks = std::mem::take(&mut self.sealed);
+        for chunk in chunks {
+            if chunk.last < range.start.0 || chunk.first > range.end.0 {
+                self.sealed.push(chunk);
+                continue;
+            }
+            room.columns.clear(self.shape.len());
+            decode_chunk(&chunk, &self.shape.types, &mut room.columns);
+            let left = without(&room.columns, slots, range);
+            self.push_sealed(&left);
+        }
+        if self.tail_rows > 0 && range.start.0 <= self.last_time {
+            self.tail_columns(room);
+            let mut left = without(&room.columns, slots, range);
+            let last = split_last(&mut left, self.last_time);
+            self.push_sealed(&left);
+            room.pool.clear(&mut self.tail);
+            (self.tail_rows, self.seen) = (0, 0);
+            let delta = self.last_delta;
+            self.append(room, self.last_time, &last);
+            self.last_delta = delta;
+            self.seen = last.iter().fold(0, |seen, (slot, _)| seen | 1 << slot);
+        }
+        change(before, self.rows_bytes())
+    }
+
+    fn rows_bytes(&self) -> usize {
+        let memory = |chunk: &SealedChunk| size_of::<SealedChunk>() + chunk.memory_bytes();
+        self.sealed.iter().map(memory).sum::<usize>() + self.tail.memory_bytes()
+    }
+
+    fn push_sealed(&mut self, columns: &Columns) {
+        if !columns.times.is_empty() {
+            let chunk = SealedChunk::encode(columns, &self.shape.types);
+            self.sealed.push(chunk);
+        }
     }
 }
 
-fn push_empty(values: &mut Values) {
-    match values {
-        Values::Float(v) => v.push(0.0),
-        Values::Integer(v) => v.push(0),
-        Values::Unsigned(v) => v.push(0),
-        Values::String(v) => v.push(Arc::from("")),
-        Values::Boolean(v) => v.push(false),
+fn small(n: usize) -> u32 {
+    u32::try_from(n).expect("a tail is at most 64 rows of 64 columns")
+}
+
+fn change(before: usize, after: usize) -> isize {
+    after.wrapping_sub(before).cast_signed()
+}
+
+fn is_present(presence: &Presence, row: usize) -> bool {
+    presence[row / 64] >> (row % 64) & 1 == 1
+}
+
+/// Appends the rows of a chunk.
+fn decode_chunk(chunk: &SealedChunk, types: &[FieldType], columns: &mut Columns) {
+    let before = columns.times.len();
+    chunk.times(&mut columns.times);
+    for (slot, (presence, values)) in columns.columns.iter_mut().enumerate() {
+        chunk.bits(slot, types[slot], values);
+        let there = chunk.presence(slot);
+        for row in 0..chunk.rows() {
+            if there.is_none_or(|there| is_present(&there, row)) {
+                let at = before + row;
+                presence[at / 64] |= 1 << (at % 64);
+            }
+        }
     }
+}
+
+/// Rows without the values of `slots` within `range`, and without rows that have none left.
+fn without(columns: &Columns, slots: u64, range: TimeRange) -> Columns {
+    let mut left = Columns::default();
+    left.clear(columns.columns.len());
+    let mut values: Vec<_> = columns
+        .columns
+        .iter()
+        .map(|column| column.1.iter())
+        .collect();
+    for (row, time) in columns.times.iter().enumerate() {
+        let at = left.times.len();
+        let mut has_values = false;
+        for (slot, values) in values.iter_mut().enumerate() {
+            if !is_present(&columns.columns[slot].0, row) {
+                continue;
+            }
+            let Some(value) = values.next() else { continue };
+            if slots >> slot & 1 == 1 && range.contains(Timestamp(*time)) {
+                continue;
+            }
+            let (presence, kept) = &mut left.columns[slot];
+            presence[at / 64] |= 1 << (at % 64);
+            kept.push(*value);
+            has_values = true;
+        }
+        if has_values {
+            left.times.push(*time);
+        }
+    }
+    left
+}
+
+/// Takes the row of `time` off the end, if it is there; answers its values.
+fn split_last(columns: &mut Columns, time: i64) -> Vec<(usize, u64)> {
+    let mut last = Vec::new();
+    if columns.times.last() != Some(&time) {
+        return last;
+    }
+    columns.times.pop();
+    let row = columns.times.len();
+    for (slot, (presence, values)) in columns.columns.iter_mut().enumerate() {
+        if is_present(presence, row) {
+            presence[row / 64] &= !(1 << (row % 64));
+            last.extend(values.pop().map(|value| (slot, value)));
+        }
+    }
+    last
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn group() -> RowGroup {
-        let mut group = RowGroup::new(0, PartitionId(1));
-        group.add_column(10, FieldType::Integer);
-        group.add_column(11, FieldType::Integer);
-        group
-    }
-
-    fn write(group: &mut RowGroup, time: i64, values: &[(usize, i64)]) {
-        let values: Vec<_> = values
-            .iter()
-            .map(|(s, v)| (*s, FieldValue::Integer(*v)))
-            .collect();
-        group.write(time, &values, &mut Vec::new(), &mut Context::default(), 0);
-    }
-
-    fn read(group: &RowGroup, slot: usize) -> Vec<(i64, i64)> {
-        let (mut times, mut values) = (Vec::new(), Values::new(FieldType::Integer));
-        group.read(slot, TimeRange::ALL, &mut times, &mut values);
-        let Values::Integer(values) = values else {
-            panic!("integers")
-        };
-        times.into_iter().zip(values).collect()
-    }
-
-    #[test]
-    fn a_late_value_wins_over_the_row_of_its_time_and_the_last_late_one_wins() {
-        let mut group = group();
-        write(&mut group, 10, &[(0, 1), (1, 2)]);
-        write(&mut group, 20, &[(0, 3)]);
-        write(&mut group, 10, &[(0, 7)]);
-        write(&mut group, 10, &[(0, 8)]);
-        write(&mut group, 5, &[(1, 9)]);
-        assert_eq!(read(&group, 0), [(10, 8), (20, 3)]);
-        assert_eq!(read(&group, 1), [(5, 9), (10, 2)]);
-    }
-
-    #[test]
-    fn values_of_the_last_time_are_merged_into_its_row() {
-        let mut group = group();
-        write(&mut group, 10, &[(0, 1)]);
-        write(&mut group, 10, &[(1, 2)]);
-        write(&mut group, 10, &[(0, 5)]);
-        assert_eq!(
-            (read(&group, 0), read(&group, 1)),
-            (vec![(10, 5)], vec![(10, 2)])
-        );
-        assert!(group.is_plain());
-    }
-
-    #[test]
-    fn deleted_values_leave_their_rows_and_later_ones_are_kept() {
-        let mut group = group();
-        for time in [10, 20, 30] {
-            write(&mut group, time, &[(0, time), (1, time)]);
-        }
-        write(&mut group, 15, &[(0, 15)]);
-        let range = |start, end| TimeRange {
-            start: crate::Timestamp(start),
-            end: crate::Timestamp(end),
-        };
-        let base = group.base();
-        group.delete(&[10], range(15, 30));
-        assert_eq!(group.base(), base, "the log's differences go on");
-        assert_eq!(read(&group, 0), [(10, 10)]);
-        assert_eq!(read(&group, 1), [(10, 10), (20, 20), (30, 30)]);
-        write(&mut group, 30, &[(0, 31)]);
-        write(&mut group, 15, &[(0, 16)]);
-        assert_eq!(read(&group, 0), [(10, 10), (15, 16), (30, 31)]);
-        assert!(group.holds_any(&[10]) && !group.is_empty());
-        group.delete(&[10, 11], TimeRange::ALL);
-        assert!(!group.holds_any(&[10]) && group.is_empty());
-    }
-
-    #[test]
-    fn a_hidden_column_is_revealed_by_its_next_value() {
-        let mut group = group();
-        write(&mut group, 10, &[(0, 1), (1, 1)]);
-        group.hide(&[11]);
-        let value = |slot| [(slot, FieldValue::Integer(2))];
-        assert!(group.reveal(&value(0)).is_empty());
-        assert_eq!(group.reveal(&value(1)).as_slice(), [11]);
-        assert!(group.reveal(&value(1)).is_empty());
-    }
-
-    #[test]
-    fn a_column_that_comes_later_is_absent_before() {
-        let mut group = group();
-        write(&mut group, 10, &[(0, 1), (1, 1)]);
-        let slot = group.add_column(12, FieldType::Integer);
-        write(&mut group, 20, &[(2, 4)]);
-        assert_eq!(read(&group, slot), [(20, 4)]);
-        assert_eq!(read(&group, 0), [(10, 1)]);
-    }
-}
+mod tests;

@@ -12,6 +12,7 @@ use crate::varint::Reader;
 use super::columns::ColumnDefinition;
 use super::generation::Generation;
 use super::group::{GROUP_COLUMNS_MAX, RowGroup};
+use super::shard::Shard;
 
 /// Where a group of the log is: its tag set and the group's index in that tag set's shard.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +41,7 @@ impl Replay {
         Self {
             generation: Arc::new(generation),
             groups: HashMap::new(),
-            values: RowValues::new(),
+            values: RowValues::default(),
             rows: 0,
             rows_lost: 0,
         }
@@ -103,9 +104,9 @@ impl Replay {
                 let place = *self.groups.get(&group)?;
                 let field_type = self.generation.definition(column)?.field_type;
                 self.generation.with_tag_set(place.tag_set, |shard, _| {
-                    let group = &mut shard.groups[place.index];
-                    let has_room = group.columns().len() < GROUP_COLUMNS_MAX;
-                    has_room.then(|| group.add_column(column, field_type))
+                    let columns = shard.groups[place.index].columns();
+                    let has_room = columns.len() < GROUP_COLUMNS_MAX;
+                    has_room.then(|| shard.widen(place.index, column, field_type))
                 })??;
                 self.generation.index_column(place.tag_set, column);
             }
@@ -146,15 +147,16 @@ impl Replay {
         if columns.len() > GROUP_COLUMNS_MAX {
             return None;
         }
-        let mut group = RowGroup::new(id, partition);
+        let mut types = HashMap::new();
         for column in columns {
-            group.add_column(*column, self.generation.definition(*column)?.field_type);
+            types.insert(*column, self.generation.definition(*column)?.field_type);
         }
-        let bytes = std::mem::size_of::<RowGroup>() + columns.len() * 96;
-        let index = self
-            .generation
-            .with_tag_set(tag_set, |shard, entry| shard.insert_group(entry, group))?;
-        self.generation.add_bytes(bytes);
+        let index = self.generation.with_tag_set(tag_set, |shard, entry| {
+            let shape = shard.shapes.intern(columns, &|column| types[&column]);
+            shard.insert_group(entry, RowGroup::new(id, partition, shape))
+        })?;
+        self.generation
+            .add_bytes(RowGroup::fixed_bytes(columns.len()).cast_signed());
         self.generation
             .next_group
             .fetch_max(id.saturating_add(1), Ordering::Relaxed);
@@ -174,9 +176,10 @@ impl Replay {
         let place = *self.groups.get(&context.group(header)?)?;
         let values = &mut self.values;
         let applied = self.generation.with_tag_set(place.tag_set, |shard, _| {
-            let group = &mut shard.groups[place.index];
+            let Shard { groups, room, .. } = shard;
+            let group = &mut groups[place.index];
             let time = context.time(header, group.base(), reader)?;
-            row_values(header, group.slots(), reader, values)?;
+            row_values(header, &group.bases(), reader, values)?;
             // A gap: what is read is a difference to a row that is lost.
             #[expect(
                 clippy::cast_possible_truncation,
@@ -200,7 +203,7 @@ impl Replay {
                 // After a gap an absolute row may stand anywhere relative to what is here.
                 _ => group.shape_of(time),
             };
-            let bytes = group.apply(shape, time, values);
+            let bytes = group.apply(room, shape, time, values);
             Some(Some((bytes, group.reveal(values))))
         })??;
         match applied {

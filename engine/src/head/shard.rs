@@ -7,7 +7,8 @@ use crate::log::{Context, Record, RowValues, put_record};
 use crate::model::{FieldType, FieldValue, TagSet, TimeRange};
 use crate::partition::PartitionId;
 
-use super::group::{GROUP_COLUMNS_MAX, RowGroup};
+use super::group::{GROUP_COLUMNS_MAX, Room, RowGroup};
+use super::shape::Shapes;
 
 /// A tag set and where its rows are.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(crate) struct Shard {
     by_tags: HashTable<u32>,
     pub(crate) entries: Vec<TagEntry>,
     pub(crate) groups: Vec<RowGroup>,
+    pub(crate) room: Room,
+    pub(super) shapes: Shapes,
     buffer: Vec<u8>,
     context: Context,
     scratch: RowValues,
@@ -55,7 +58,8 @@ pub(crate) struct RowTarget<'a> {
 /// What a row changed, for the index.
 #[derive(Debug, Default)]
 pub(crate) struct RowEffect {
-    pub(crate) bytes: usize,
+    /// By how much the memory grew.
+    pub(crate) bytes: isize,
     /// Columns that this tag set did not have before, or not since a deletion.
     pub(crate) columns_added: SmallVec<[u32; 4]>,
 }
@@ -135,15 +139,21 @@ impl Shard {
             values.clear();
             for one in incoming {
                 if let Some(slot) = self.groups[index].slot(one.column, values.len()) {
-                    place(&mut values, slot, one.value);
+                    values.set(slot, one.value);
                     placed += 1;
                 }
             }
             if !values.is_empty() {
                 self.open_buffer();
                 let group = &mut self.groups[index];
-                effect.bytes +=
-                    group.write(time, &values, &mut self.buffer, &mut self.context, failures);
+                effect.bytes += group.write(
+                    &mut self.room,
+                    time,
+                    &values,
+                    &mut self.buffer,
+                    &mut self.context,
+                    failures,
+                );
                 effect.columns_added.extend(group.reveal(&values));
                 touched = Some(index);
             }
@@ -181,7 +191,7 @@ impl Shard {
                 Some(index) if self.groups[index].columns().len() < GROUP_COLUMNS_MAX => index,
                 _ => self.add_group(target, rest, effect),
             };
-            let mut values = RowValues::new();
+            let mut values = RowValues::default();
             let mut taken = 0;
             for one in rest {
                 let slot = match self.groups[index].slot(one.column, values.len()) {
@@ -193,16 +203,17 @@ impl Shard {
                             column: one.column,
                         });
                         effect.columns_added.push(one.column);
-                        self.groups[index].add_column(one.column, (target.type_of)(one.column))
+                        self.widen(index, one.column, (target.type_of)(one.column))
                     }
                     None => break,
                 };
-                place(&mut values, slot, one.value);
+                values.set(slot, one.value);
                 taken += 1;
             }
             self.open_buffer();
             let group = &mut self.groups[index];
             effect.bytes += group.write(
+                &mut self.room,
                 target.time,
                 &values,
                 &mut self.buffer,
@@ -229,12 +240,10 @@ impl Shard {
                 columns.push(one.column);
             }
         }
-        let mut group = RowGroup::new(id, partition);
-        for column in &columns {
-            group.add_column(*column, (target.type_of)(*column));
-            effect.columns_added.push(*column);
-        }
-        effect.bytes += std::mem::size_of::<RowGroup>() + columns.len() * 96;
+        effect.columns_added.extend_from_slice(&columns);
+        let shape = self.shapes.intern(&columns, target.type_of);
+        let group = RowGroup::new(id, partition, shape);
+        effect.bytes += RowGroup::fixed_bytes(columns.len()).cast_signed();
         let tag_set = self.entries[entry].id;
         self.log(&Record::Group {
             group: id,
@@ -245,21 +254,29 @@ impl Shard {
         self.insert_group(entry, group)
     }
 
-    /// Deletes the values of `columns` of a tag set within `range`; answers whether none is left.
+    /// Gives a group one more column; answers its slot.
+    pub(super) fn widen(&mut self, group: usize, column: u32, field_type: FieldType) -> usize {
+        let group = &mut self.groups[group];
+        let shape = self.shapes.extend(group.shape(), column, field_type);
+        group.widen(&mut self.room, shape)
+    }
+
+    /// Deletes the values of `columns` of a tag set within `range`; answers whether none is left,
+    /// and by how many bytes the memory grew.
     pub(crate) fn delete(
         &mut self,
         entry: usize,
         partition: PartitionId,
         columns: &[u32],
         range: TimeRange,
-    ) -> bool {
+    ) -> (bool, isize) {
         let places = self.entries[entry].groups.clone();
-        let mut left = false;
+        let (mut left, mut grown) = (false, 0);
         for at in &places {
             let group = &mut self.groups[*at as usize];
             if group.partition == partition {
-                group.delete(columns, range);
-                left |= group.holds_any(columns);
+                grown += group.delete(&mut self.room, columns, range);
+                left |= group.holds_any(&self.room, columns);
             }
         }
         if !left {
@@ -270,7 +287,7 @@ impl Shard {
                 }
             }
         }
-        !left
+        (!left, grown)
     }
 
     /// Adds a group to an entry; answers its index.
@@ -280,16 +297,5 @@ impl Shard {
         let number = u32::try_from(index).expect("ids are u32, and a shard holds some of them");
         self.entries[entry].groups.push(number);
         index
-    }
-}
-
-/// Keeps `values` sorted by slot; a slot that stands twice takes the later value.
-fn place(values: &mut RowValues, slot: usize, value: &FieldValue) {
-    match values.last() {
-        Some((last, _)) if *last >= slot => match values.binary_search_by_key(&slot, |(s, _)| *s) {
-            Ok(at) => values[at].1 = value.clone(),
-            Err(at) => values.insert(at, (slot, value.clone())),
-        },
-        _ => values.push((slot, value.clone())),
     }
 }

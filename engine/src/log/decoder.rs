@@ -12,7 +12,7 @@ use crate::model::{FieldType, FieldValue, TagSet};
 use crate::partition::PartitionId;
 use crate::varint::Reader;
 
-use super::{Context, Record, RowHeader, RowShape, RowValues, Slot, decode, row_values};
+use super::{Bases, Context, Record, RowHeader, RowShape, RowValues, decode, row_values};
 
 /// A column as the log defines it.
 #[derive(Debug, Clone)]
@@ -28,7 +28,11 @@ struct Group {
     tag_set: u32,
     partition: PartitionId,
     columns: Vec<u32>,
-    slots: Vec<Slot>,
+    types: Vec<FieldType>,
+    /// The last values' bits.
+    bits: Vec<u64>,
+    /// The last text of each slot, behind an empty one that those without a text have.
+    texts: Vec<Arc<str>>,
     /// Time of the last row, once there is one.
     last_time: Option<i64>,
     last_delta: i64,
@@ -47,15 +51,44 @@ pub(crate) struct Row<'a> {
     pub(crate) time: i64,
     columns: &'a HashMap<u32, Column>,
     group: &'a [u32],
-    values: &'a [(usize, FieldValue)],
+    values: &'a RowValues,
 }
 
 impl<'a> Row<'a> {
     /// Each value with its column.
-    pub(crate) fn values(&self) -> impl Iterator<Item = (&'a Column, &'a FieldValue)> {
-        let (columns, group) = (self.columns, self.group);
-        let values = self.values.iter();
-        values.filter_map(move |(slot, value)| Some((columns.get(group.get(*slot)?)?, value)))
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&'a Column, FieldValue)> {
+        let (columns, group, values) = (self.columns, self.group, self.values);
+        values.cells.iter().filter_map(move |(slot, bits)| {
+            let column = columns.get(group.get(*slot)?)?;
+            Some((column, values.value(column.field_type, *bits)))
+        })
+    }
+}
+
+impl Group {
+    fn bases(&self) -> Bases<'_> {
+        Bases {
+            types: &self.types,
+            bits: &self.bits,
+            texts: &self.texts,
+        }
+    }
+
+    fn add_column(&mut self, column: u32, field_type: FieldType) {
+        self.columns.push(column);
+        self.types.push(field_type);
+        self.bits.push(0);
+        self.texts.push(Arc::from(""));
+    }
+
+    fn remember(&mut self, values: &RowValues) {
+        for (slot, bits) in &values.cells {
+            self.bits[*slot] = *bits;
+            if self.types[*slot] == FieldType::String {
+                self.texts[*slot + 1] = Arc::clone(values.text(*bits));
+                self.bits[*slot] = *slot as u64 + 1;
+            }
+        }
     }
 }
 
@@ -159,9 +192,7 @@ impl Decoder {
             } => self.define_group(group, tag_set, partition, columns)?,
             Record::GroupExtend { group, column } => {
                 let field_type = self.columns.get(&column)?.field_type;
-                let group = self.groups.get_mut(&group)?;
-                group.columns.push(column);
-                group.slots.push(Slot::new(field_type));
+                self.groups.get_mut(&group)?.add_column(column, field_type);
             }
             Record::Partition { id, policy, .. } => {
                 self.policies.insert(id, policy);
@@ -181,18 +212,21 @@ impl Decoder {
         partition: PartitionId,
         columns: Vec<u32>,
     ) -> Option<()> {
-        let slot = |column| Some(Slot::new(self.columns.get(column)?.field_type));
-        let slots = columns.iter().map(slot).collect::<Option<_>>()?;
-        let defined = Group {
+        let mut defined = Group {
             tag_set,
             partition,
-            columns,
-            slots,
+            columns: Vec::new(),
+            types: Vec::new(),
+            bits: Vec::new(),
+            texts: vec![Arc::from("")],
             last_time: None,
             last_delta: 0,
             ordinal: 0,
             needs_absolute: false,
         };
+        for column in columns {
+            defined.add_column(column, self.columns.get(&column)?.field_type);
+        }
         self.groups.insert(group, defined);
         Some(())
     }
@@ -208,7 +242,7 @@ impl Decoder {
         let group = self.groups.get_mut(&context.group(header)?)?;
         let base = (group.last_time.unwrap_or(0), group.last_delta);
         let time = context.time(header, base, reader)?;
-        row_values(header, &group.slots, reader, &mut self.values)?;
+        row_values(header, &group.bases(), reader, &mut self.values)?;
         let in_step = header.ordinal == group.ordinal && !group.needs_absolute;
         let usable = match header.shape() {
             RowShape::Append => header.is_absolute() || in_step,
@@ -227,9 +261,7 @@ impl Decoder {
             group.needs_absolute = false;
         }
         if header.shape() != RowShape::Side {
-            for (slot, value) in &self.values {
-                group.slots[*slot].remember(value);
-            }
+            group.remember(&self.values);
         }
         visit(Entry::Row(Row {
             partition: group.partition,

@@ -1,0 +1,252 @@
+use super::*;
+use crate::head::shape::Shapes;
+use crate::model::FieldValue;
+
+/// A group of integers, and where its rows lie.
+struct Written {
+    shapes: Shapes,
+    room: Room,
+    group: RowGroup,
+}
+
+impl Written {
+    fn new() -> Self {
+        let mut shapes = Shapes::default();
+        let shape = shapes.intern(&[10, 11], &|_| FieldType::Integer);
+        Self {
+            shapes,
+            room: Room::default(),
+            group: RowGroup::new(0, PartitionId(1), shape),
+        }
+    }
+
+    fn write(&mut self, time: i64, values: &[(usize, i64)]) {
+        let values = row(values);
+        let (mut buffer, mut context) = (Vec::new(), Context::default());
+        self.group
+            .write(&mut self.room, time, &values, &mut buffer, &mut context, 0);
+    }
+
+    fn read_within(&self, slot: usize, range: TimeRange) -> Vec<(i64, i64)> {
+        let (mut times, mut values) = (Vec::new(), Values::new(FieldType::Integer));
+        self.group
+            .read(&self.room, slot, range, &mut times, &mut values);
+        let Values::Integer(values) = values else {
+            panic!("integers")
+        };
+        times.into_iter().zip(values).collect()
+    }
+
+    fn read(&self, slot: usize) -> Vec<(i64, i64)> {
+        self.read_within(slot, TimeRange::ALL)
+    }
+
+    fn widen(&mut self, column: u32) -> usize {
+        let shape = self
+            .shapes
+            .extend(self.group.shape(), column, FieldType::Integer);
+        self.group.widen(&mut self.room, shape)
+    }
+}
+
+fn row(values: &[(usize, i64)]) -> RowValues {
+    let mut row = RowValues::default();
+    for (slot, value) in values {
+        row.set(*slot, &FieldValue::Integer(*value));
+    }
+    row
+}
+
+fn range(start: i64, end: i64) -> TimeRange {
+    TimeRange {
+        start: Timestamp(start),
+        end: Timestamp(end),
+    }
+}
+
+#[test]
+fn a_late_value_wins_over_the_row_of_its_time_and_the_last_late_one_wins() {
+    let mut group = Written::new();
+    group.write(10, &[(0, 1), (1, 2)]);
+    group.write(20, &[(0, 3)]);
+    group.write(10, &[(0, 7)]);
+    group.write(10, &[(0, 8)]);
+    group.write(5, &[(1, 9)]);
+    assert_eq!(group.read(0), [(10, 8), (20, 3)]);
+    assert_eq!(group.read(1), [(5, 9), (10, 2)]);
+}
+
+#[test]
+fn values_of_the_last_time_are_merged_into_its_row() {
+    let mut group = Written::new();
+    group.write(10, &[(0, 1)]);
+    group.write(10, &[(1, 2)]);
+    group.write(10, &[(0, 5)]);
+    assert_eq!(
+        (group.read(0), group.read(1)),
+        (vec![(10, 5)], vec![(10, 2)])
+    );
+    assert!(group.group.is_plain());
+}
+
+#[test]
+fn deleted_values_leave_their_rows_and_later_ones_are_kept() {
+    let mut group = Written::new();
+    for time in [10, 20, 30] {
+        group.write(time, &[(0, time), (1, time)]);
+    }
+    group.write(15, &[(0, 15)]);
+    let base = group.group.base();
+    group.group.delete(&mut group.room, &[10], range(15, 30));
+    assert_eq!(group.group.base(), base, "the log's differences go on");
+    assert_eq!(group.read(0), [(10, 10)]);
+    assert_eq!(group.read(1), [(10, 10), (20, 20), (30, 30)]);
+    group.write(30, &[(0, 31)]);
+    group.write(15, &[(0, 16)]);
+    group.write(40, &[(0, 41), (1, 42)]);
+    assert_eq!(group.read(0), [(10, 10), (15, 16), (30, 31), (40, 41)]);
+    assert_eq!(group.read(1).last(), Some(&(40, 42)));
+    assert!(group.group.holds_any(&group.room, &[10]) && !group.group.is_empty(&group.room));
+    group
+        .group
+        .delete(&mut group.room, &[10, 11], TimeRange::ALL);
+    assert!(!group.group.holds_any(&group.room, &[10]) && group.group.is_empty(&group.room));
+}
+
+#[test]
+fn a_hidden_column_is_revealed_by_its_next_value() {
+    let mut group = Written::new();
+    group.write(10, &[(0, 1), (1, 1)]);
+    group.group.hide(&[11]);
+    let value = |slot| row(&[(slot, 2)]);
+    assert!(group.group.reveal(&value(0)).is_empty());
+    assert_eq!(group.group.reveal(&value(1)).as_slice(), [11]);
+    assert!(group.group.reveal(&value(1)).is_empty());
+}
+
+#[test]
+fn a_column_that_comes_later_is_absent_before() {
+    let mut group = Written::new();
+    group.write(10, &[(0, 1), (1, 1)]);
+    let slot = group.widen(12);
+    group.write(20, &[(2, 4)]);
+    group.write(20, &[(0, 5)]);
+    assert_eq!(group.read(slot), [(20, 4)]);
+    assert_eq!(group.read(0), [(10, 1), (20, 5)]);
+}
+
+#[test]
+fn rows_of_many_seals_come_back_within_any_range_and_for_a_segment() {
+    let mut group = Written::new();
+    let rows = 3_000;
+    for row in 0..rows {
+        let time = row * 10 + row % 3;
+        if row % 7 == 0 {
+            group.write(time, &[(0, row * row)]);
+        } else {
+            group.write(time, &[(0, row * row), (1, row)]);
+        }
+    }
+    let all: Vec<(i64, i64)> = (0..rows)
+        .map(|row| (row * 10 + row % 3, row * row))
+        .collect();
+    assert_eq!(group.read(0), all);
+    for (start, end) in [
+        (0, 0),
+        (5, 700),
+        (1_003, 29_000),
+        (29_999, 40_000),
+        (29_000, 29_010),
+    ] {
+        let rows = all.iter().filter(|row| (start..=end).contains(&row.0));
+        let expected: Vec<(i64, i64)> = rows.copied().collect();
+        assert_eq!(
+            group.read_within(0, range(start, end)),
+            expected,
+            "{start} {end}"
+        );
+        let has = group.group.has_points(&group.room, 0, range(start, end));
+        assert_eq!(has, !expected.is_empty());
+    }
+    let times: Vec<i64> = all.iter().map(|row| row.0).collect();
+    assert_eq!(group.group.times(&group.room), times);
+    let (values, presence) = group.group.column_rows(&group.room, 1);
+    let presence = presence.expect("some rows have no value");
+    assert_eq!(
+        values.len(),
+        presence.iter().filter(|there| **there).count()
+    );
+    assert!(
+        (0..rows)
+            .zip(&presence)
+            .all(|(row, there)| *there == (row % 7 != 0))
+    );
+    assert!(
+        group.group.sealed.len() < 20,
+        "small chunks become large ones"
+    );
+}
+
+#[test]
+fn thousands_of_late_values_are_sealed_and_the_last_of_each_time_wins() {
+    let mut group = Written::new();
+    group.write(1_000_000, &[(0, -1), (1, -1)]);
+    for round in 0..3_i64 {
+        for step in 0..4_000_i64 {
+            let time = step * 7_919 % 5_003;
+            group.write(time, &[(0, time + round), (1, round)]);
+        }
+    }
+    let mut expected = std::collections::BTreeMap::new();
+    for step in 0..4_000_i64 {
+        let time = step * 7_919 % 5_003;
+        expected.insert(time, time + 2);
+    }
+    expected.insert(1_000_000, -1);
+    assert_eq!(group.read(0), expected.into_iter().collect::<Vec<_>>());
+    group.group.delete(&mut group.room, &[11], range(0, 2_500));
+    assert!(
+        group
+            .read(1)
+            .iter()
+            .all(|row| row.0 > 2_500 && (row.1 == 2 || row.1 == -1))
+    );
+    assert!(!group.group.has_points(&group.room, 1, range(0, 2_500)));
+}
+
+#[test]
+fn what_a_group_takes_beside_its_rows_is_bounded() {
+    // The tag set's entry, its place by number and by hash, and an allocation's own bytes.
+    let entry = size_of::<crate::head::shard::TagEntry>() + 8 + 8;
+    let fixed = RowGroup::fixed_bytes(0);
+    assert!(fixed + entry <= 200, "{fixed} + {entry} bytes");
+    assert_eq!(
+        RowGroup::fixed_bytes(15) - fixed,
+        15 * 8,
+        "a column takes its last value"
+    );
+}
+
+#[test]
+fn memory_that_is_counted_is_what_is_held() {
+    let mut group = Written::new();
+    let mut counted = 0;
+    for row in 0..1_000_i64 {
+        let values = super::tests::row(&[(0, row), (1, row * row)]);
+        let (mut buffer, mut context) = (Vec::new(), Context::default());
+        let time = if row % 50 == 49 { 3 } else { row };
+        counted += group
+            .group
+            .write(&mut group.room, time, &values, &mut buffer, &mut context, 0);
+    }
+    let side = group.group.side().map_or(0, Side::memory_bytes);
+    assert_eq!(counted.cast_unsigned(), group.group.rows_bytes() + side);
+    counted += group.group.delete(&mut group.room, &[10], range(100, 500));
+    let side = group.group.side().map_or(0, Side::memory_bytes);
+    assert!(
+        counted
+            .cast_unsigned()
+            .abs_diff(group.group.rows_bytes() + side)
+            < 4096
+    );
+}
