@@ -18,4 +18,4 @@ mod tail;
 
 pub(crate) use generation::Generation;
 pub(crate) use group::{Room, RowGroup};
-pub(crate) use replay::Replay;
+pub(crate) use replay::{Fault, Replay};

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use plimsoll_wal::log::{self, Log, LogOptions, Recovered, Tail};
 use plimsoll_wal::storage::Storage;
 
-use crate::head::{Generation, Replay};
+use crate::head::{Fault, Generation, Replay};
 use crate::log::{Deleted, Record};
 use crate::manifest::{Manifest, PartitionEntry, Paths};
 use crate::partition::{Mask, Partition, PartitionId, Schema};
@@ -150,6 +150,10 @@ impl Engine {
     }
 }
 
+fn unreadable((sequence, offset): Fault) -> Error {
+    Error::LogRecord { sequence, offset }
+}
+
 /// Makes a directory with its parents, and syncs the entry of each that was not there.
 fn make_durable(storage: &dyn Storage, directory: &Path) -> Result<()> {
     let mut missing = Vec::new();
@@ -216,35 +220,32 @@ impl Loading<'_> {
         let mut open_from = manifest.log_covered + 1;
         let mut catalog_error = None;
         let visited = log::recover(storage, &paths.log(), manifest.log_covered, &mut |frame| {
-            let before = Arc::clone(&replay.generation);
-            let applied = replay.apply(frame.body, &mut |record| {
+            let before = Arc::clone(replay.generation());
+            let applied = replay.apply(frame.sequence, frame.body, &mut |record| {
                 if let Err(error) = self.apply(record) {
                     catalog_error.get_or_insert(error);
                 }
             });
-            if !Arc::ptr_eq(&before, &replay.generation) {
+            if !Arc::ptr_eq(&before, replay.generation()) {
                 finished.push((before, last_sequence));
                 open_from = frame.sequence;
             }
             last_sequence = frame.sequence;
-            applied.map_err(|offset| Error::LogRecord {
-                sequence: frame.sequence,
-                offset,
-            })
+            applied.map_err(unreadable)
         });
         let recovered = visited?;
+        replay.finish().map_err(unreadable)?;
         if let Some(error) = catalog_error {
             return Err(error);
         }
-        report.rows_replayed = replay.rows;
-        report.rows_lost = replay.rows_lost;
+        (report.rows_replayed, report.rows_lost) = replay.rows();
         finished.retain(|(generation, _)| !generation.is_empty());
         let frozen = finished.pop();
         assert!(
             finished.is_empty(),
             "a generation is frozen only when the one before is flushed"
         );
-        let open = replay.generation;
+        let open = Arc::clone(replay.generation());
         if open.is_empty() && frozen.is_none() {
             // Nothing names its number in the log yet, or the name is all there is: say it again.
             open.define(&Record::Generation(open.id));

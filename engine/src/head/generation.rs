@@ -1,10 +1,11 @@
 //! A head that takes writes until it is frozen, and answers reads until it is flushed.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use hashbrown::DefaultHashBuilder;
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
@@ -20,8 +21,9 @@ use super::group::{Room, RowGroup};
 use super::index::HeadIndex;
 use super::shard::{Incoming, RowTarget, Shard};
 
-/// How many shards; a power of two.
-const SHARDS: usize = 16;
+/// How many shards; a power of two. The log's sections are numbered by them: another number needs
+/// another version of the log.
+pub(super) const SHARDS: usize = 16;
 
 /// What a tag set takes beside its text: entry, places by number and by hash, allocations' own.
 const TAG_SET_BYTES: usize = 100;
@@ -31,7 +33,7 @@ const TAG_SET_BYTES: usize = 100;
 pub(crate) struct Generation {
     /// Its rank among the sources of a partition.
     pub(crate) id: u64,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     shards: Box<[Mutex<Shard>]>,
     columns: RwLock<Columns>,
     pub(super) index: RwLock<HeadIndex>,
@@ -58,7 +60,7 @@ impl Generation {
     pub(crate) fn unlogged(id: u64) -> Self {
         Self {
             id,
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             columns: RwLock::default(),
             index: RwLock::default(),
@@ -89,9 +91,7 @@ impl Generation {
     /// keeps writers out.
     pub(crate) fn log_behind_rows(&self, record: &Record<'_>) {
         let mut rows = Vec::new();
-        for shard in &self.shards {
-            shard.lock().drain(&mut rows);
-        }
+        self.drain_rows(&mut rows);
         let mut definitions = self.definitions.lock();
         definitions.append(&mut rows);
         put_record(&mut definitions, record);
@@ -156,11 +156,15 @@ impl Generation {
     /// made before, so it is in this frame or an earlier one.
     pub(crate) fn drain(&self, out: &mut Vec<u8>) {
         let mut rows = Vec::new();
-        for shard in &self.shards {
-            shard.lock().drain(&mut rows);
-        }
+        self.drain_rows(&mut rows);
         out.append(&mut self.definitions.lock());
         out.append(&mut rows);
+    }
+
+    fn drain_rows(&self, out: &mut Vec<u8>) {
+        for (number, shard) in self.shards.iter().enumerate() {
+            shard.lock().drain(number, out);
+        }
     }
 
     /// The number of a column of `field_type`, made where it is new. The partition has another
@@ -225,9 +229,29 @@ impl Generation {
     }
 
     fn place(&self, tags: &TagSet) -> (u64, usize) {
-        let hash = self.hasher.hash_one(tags.as_str());
-        let shard = (hash >> 40) as usize & (SHARDS - 1);
-        (hash, shard)
+        (self.hasher.hash_one(tags.as_str()), self.shard_of(tags))
+    }
+
+    /// The shard of a tag set: the same in every process, for the log's sections go by it.
+    pub(super) fn shard_of(&self, tags: &TagSet) -> usize {
+        crc32fast::hash(tags.as_str().as_bytes()) as usize % SHARDS
+    }
+
+    /// The shard of a tag set that is there.
+    pub(super) fn shard_of_number(&self, tag_set: u32) -> Option<usize> {
+        let (shard, _) = *self.places.read().get(tag_set as usize)?;
+        (shard != u32::MAX).then_some(shard as usize)
+    }
+
+    /// The entry of a tag set that is in a shard.
+    pub(super) fn entry_of(&self, shard: usize, tag_set: u32) -> Option<usize> {
+        let (there, entry) = *self.places.read().get(tag_set as usize)?;
+        (there as usize == shard).then_some(entry as usize)
+    }
+
+    /// Locks a shard.
+    pub(super) fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
+        self.shards[shard].lock()
     }
 
     /// Locks the shard of `tags` and finds or makes its entry.
@@ -276,14 +300,23 @@ impl Generation {
         entry
     }
 
-    /// A tag set with the number that the log gave it.
-    pub(super) fn replay_tag_set(&self, id: u32, tags: &TagSet) {
-        let (hash, shard_number) = self.place(tags);
-        let mut shard = self.shards[shard_number].lock();
+    /// A tag set with the number that the log gave it, in its shard. `None` where it is not its.
+    pub(super) fn replay_tag_set(
+        &self,
+        number: usize,
+        shard: &mut Shard,
+        id: u32,
+        tags: &TagSet,
+    ) -> Option<()> {
+        let (hash, own) = self.place(tags);
+        if own != number {
+            return None;
+        }
         let mut places = self.places.write();
         if shard.find(hash, tags).is_none() {
-            self.insert_tag_set(&mut shard, hash, shard_number, id, tags, &mut places);
+            self.insert_tag_set(shard, hash, number, id, tags, &mut places);
         }
+        Some(())
     }
 
     /// Runs `then` on the shard and entry of a tag-set number.
@@ -326,8 +359,8 @@ impl Generation {
             (shard.entries[entry].id, effect)
         });
         self.add_bytes(effect.bytes);
-        for column in effect.columns_added {
-            self.index_column(id, column);
+        if !effect.columns_added.is_empty() {
+            self.index_columns(id, &effect.columns_added);
         }
     }
 
@@ -337,12 +370,14 @@ impl Generation {
             .field_type
     }
 
-    /// Enters a series into the index.
-    pub(super) fn index_column(&self, tag_set: u32, column: u32) {
-        if let Some(column) = self.definition(column) {
-            self.index
-                .write()
-                .add_series(column.partition, &column.measurement, tag_set);
+    /// Enters the series of a tag set into the index.
+    pub(super) fn index_columns(&self, tag_set: u32, columns: &[u32]) {
+        let known = self.columns.read();
+        let mut index = self.index.write();
+        for column in columns {
+            if let Some(column) = known.definition(*column) {
+                index.add_series(column.partition, &column.measurement, tag_set);
+            }
         }
     }
 

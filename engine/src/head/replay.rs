@@ -1,64 +1,135 @@
 //! Building a generation from the log's frames.
+//!
+//! A shard's records lie together in sections of a frame, and refer to that shard only. So they
+//! are handed to threads, each shard's always to the same one, while the reader goes on. What
+//! concerns more than a shard waits for them.
 
-use hashbrown::HashMap;
+mod threads;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+
 use crate::log::{Context, Record, RowHeader, RowShape, RowValues, decode, row_values};
 use crate::model::TagSet;
+use crate::partition::PartitionId;
 use crate::varint::Reader;
 
 use super::columns::ColumnDefinition;
-use super::generation::Generation;
+use super::generation::{Generation, SHARDS};
 use super::group::{GROUP_COLUMNS_MAX, RowGroup};
 use super::shard::Shard;
 
-/// Where a group of the log is: its tag set and the group's index in that tag set's shard.
-#[derive(Debug, Clone, Copy)]
-struct GroupPlace {
-    tag_set: u32,
-    index: usize,
+use threads::{Piece, Threads};
+
+/// Where a record makes no sense: the frame's sequence, and the offset in its body.
+pub(crate) type Fault = (u64, usize);
+
+/// A record that is not a row or a definition of the head.
+pub(crate) type Other<'a> = &'a mut dyn FnMut(&Record<'_>);
+
+/// What is known of one shard's groups.
+#[derive(Debug, Default)]
+struct Groups {
+    /// A group's tag set, and its index in the shard.
+    places: HashMap<u32, (u32, usize)>,
+    values: RowValues,
+    /// Rows that were applied.
+    rows: u64,
+    /// Rows that could not be applied because rows before them are lost.
+    rows_lost: u64,
+}
+
+/// A generation and what is known of its shards: what threads share.
+#[derive(Debug)]
+struct Target {
+    generation: Arc<Generation>,
+    groups: Vec<Mutex<Groups>>,
 }
 
 /// Replays the frames of one generation after another.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    pub(crate) generation: Arc<Generation>,
-    groups: HashMap<u32, GroupPlace>,
-    values: RowValues,
-    /// Rows that were applied.
-    pub(crate) rows: u64,
-    /// Rows that could not be applied because rows before them are lost.
-    pub(crate) rows_lost: u64,
+    target: Arc<Target>,
+    threads: Threads,
+    /// The shards of groups that were defined outside of a section, as in logs of version 1.
+    shards: HashMap<u32, usize>,
+    /// Of the generations before this one.
+    rows: u64,
+    rows_lost: u64,
 }
-
-/// A record that is not a row or a definition of the head.
-pub(crate) type Other<'a> = &'a mut dyn FnMut(&Record<'_>);
 
 impl Replay {
     pub(crate) fn new(generation: Generation) -> Self {
         Self {
-            generation: Arc::new(generation),
-            groups: HashMap::new(),
-            values: RowValues::default(),
+            target: Arc::new(Target::new(generation)),
+            threads: Threads::default(),
+            shards: HashMap::new(),
             rows: 0,
             rows_lost: 0,
         }
     }
 
-    /// Applies a frame's body. `other` takes what is not the head's.
+    /// The generation that the last frame belongs to.
+    pub(crate) fn generation(&self) -> &Arc<Generation> {
+        &self.target.generation
+    }
+
+    /// Rows that were applied, and rows that could not be because rows before them are lost; once
+    /// all was read.
+    pub(crate) fn rows(&self) -> (u64, u64) {
+        let groups = self.target.groups.iter();
+        groups.fold((self.rows, self.rows_lost), |(rows, lost), groups| {
+            let groups = groups.lock();
+            (rows + groups.rows, lost + groups.rows_lost)
+        })
+    }
+
+    /// Waits until everything that was read is applied.
     ///
     /// # Errors
-    /// The offset in `body` of a record that makes no sense.
-    pub(crate) fn apply(&mut self, body: &[u8], other: Other<'_>) -> Result<(), usize> {
+    /// Where a record makes no sense.
+    pub(crate) fn finish(&mut self) -> Result<(), Fault> {
+        self.threads.finish(&self.target)
+    }
+
+    /// Takes a frame's body. `other` takes what is not the head's.
+    ///
+    /// # Errors
+    /// Where a record makes no sense, of this frame or one before.
+    pub(crate) fn apply(
+        &mut self,
+        sequence: u64,
+        body: &[u8],
+        other: Other<'_>,
+    ) -> Result<(), Fault> {
         let mut reader = Reader::new(body);
         let mut context = Context::default();
         while !reader.is_empty() {
             let at = reader.offset();
-            let record = decode(&mut reader).ok_or(at)?;
-            self.record(record, &mut reader, &mut context, other)
-                .ok_or(at)?;
+            let fault = (sequence, at);
+            match decode(&mut reader).ok_or(fault)? {
+                Record::Section { shard, records } => {
+                    let shard = usize::try_from(shard).ok().filter(|shard| *shard < SHARDS);
+                    let shard = shard.ok_or(fault)?;
+                    let piece = Piece {
+                        shard,
+                        sequence,
+                        offset: reader.offset() - records.len(),
+                    };
+                    self.threads.take(&self.target, piece, records)?;
+                }
+                record @ (Record::Generation(_) | Record::Delete(_)) => {
+                    self.finish()?;
+                    self.record(record, &mut reader, &mut context, other)
+                        .ok_or(fault)?;
+                }
+                record => self
+                    .record(record, &mut reader, &mut context, other)
+                    .ok_or(fault)?,
+            }
         }
         Ok(())
     }
@@ -70,8 +141,40 @@ impl Replay {
         context: &mut Context,
         other: Other<'_>,
     ) -> Option<()> {
-        match record {
-            Record::Context => *context = Context::default(),
+        let generation = &self.target.generation;
+        let shard = match &record {
+            Record::TagSet { canonical, .. } => {
+                generation.shard_of(&TagSet::from_canonical(canonical))
+            }
+            Record::Group { group, tag_set, .. } => {
+                let shard = generation.shard_of_number(*tag_set)?;
+                self.shards.insert(*group, shard);
+                shard
+            }
+            Record::GroupExtend { group, .. } => *self.shards.get(group)?,
+            Record::Row(header) => *self.shards.get(&context.group(header)?)?,
+            Record::Context => {
+                *context = Context::default();
+                return Some(());
+            }
+            Record::Generation(id) => {
+                if *id != generation.id {
+                    (self.rows, self.rows_lost) = self.rows();
+                    self.target = Arc::new(Target::new(Generation::unlogged(*id)));
+                    self.shards.clear();
+                }
+                return Some(());
+            }
+            Record::Delete(deleted) => {
+                for partition in &deleted.partitions {
+                    generation.delete(*partition, &deleted.tombstone);
+                }
+                for (partition, measurement, field) in &deleted.freed {
+                    generation.forget_column(*partition, measurement, field);
+                }
+                other(&record);
+                return Some(());
+            }
             Record::Column {
                 column,
                 partition,
@@ -81,58 +184,119 @@ impl Replay {
             } => {
                 other(&record);
                 let definition = ColumnDefinition {
-                    partition,
-                    measurement: measurement.into(),
-                    field: field.into(),
-                    field_type,
+                    partition: *partition,
+                    measurement: (*measurement).into(),
+                    field: (*field).into(),
+                    field_type: *field_type,
                 };
-                self.generation.insert_column(column, definition);
+                generation.insert_column(*column, definition);
+                return Some(());
             }
+            Record::Catalog { .. } | Record::Partition { .. } | Record::DropPartition(_) => {
+                other(&record);
+                return Some(());
+            }
+            Record::Section { .. } => return None,
+        };
+        let groups = &mut *self.target.groups[shard].lock();
+        let there = &mut *generation.lock(shard);
+        let mut part = Part {
+            generation,
+            number: shard,
+            shard: there,
+            groups,
+        };
+        part.record(record, reader, context, Known::Group)
+    }
+}
+
+impl Target {
+    fn new(generation: Generation) -> Self {
+        Self {
+            generation: Arc::new(generation),
+            groups: (0..SHARDS).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    /// Applies a section.
+    ///
+    /// # Errors
+    /// The offset in `records` of one that makes no sense.
+    fn apply(&self, shard: usize, records: &[u8]) -> Result<(), usize> {
+        let mut reader = Reader::new(records);
+        let mut context = Context::default();
+        let groups = &mut *self.groups[shard].lock();
+        let there = &mut *self.generation.lock(shard);
+        let mut part = Part {
+            generation: &self.generation,
+            number: shard,
+            shard: there,
+            groups,
+        };
+        while !reader.is_empty() {
+            let at = reader.offset();
+            let record = decode(&mut reader).ok_or(at)?;
+            part.record(record, &mut reader, &mut context, Known::Nothing)
+                .ok_or(at)?;
+        }
+        Ok(())
+    }
+}
+
+/// What of a row's header has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Nothing,
+    /// The context is at its group.
+    Group,
+}
+
+/// A shard, locked, while records are applied to it.
+struct Part<'a> {
+    generation: &'a Generation,
+    number: usize,
+    shard: &'a mut Shard,
+    groups: &'a mut Groups,
+}
+
+impl Part<'_> {
+    fn record(
+        &mut self,
+        record: Record<'_>,
+        reader: &mut Reader<'_>,
+        context: &mut Context,
+        known: Known,
+    ) -> Option<()> {
+        match record {
+            Record::Context => *context = Context::default(),
             Record::TagSet { tag_set, canonical } => {
+                let tags = TagSet::from_canonical(canonical);
                 self.generation
-                    .replay_tag_set(tag_set, &TagSet::from_canonical(canonical));
+                    .replay_tag_set(self.number, self.shard, tag_set, &tags)?;
             }
             Record::Group {
                 group,
                 tag_set,
                 partition,
                 ref columns,
-            } => {
-                self.define_group(group, tag_set, partition, columns)?;
-            }
+            } => self.define_group(group, tag_set, partition, columns)?,
             Record::GroupExtend { group, column } => {
-                let place = *self.groups.get(&group)?;
+                let (tag_set, index) = *self.groups.places.get(&group)?;
                 let field_type = self.generation.definition(column)?.field_type;
-                self.generation.with_tag_set(place.tag_set, |shard, _| {
-                    let columns = shard.groups[place.index].columns();
-                    let has_room = columns.len() < GROUP_COLUMNS_MAX;
-                    has_room.then(|| shard.widen(place.index, column, field_type))
-                })??;
-                self.generation.index_column(place.tag_set, column);
-            }
-            Record::Row(header) => self.row(&header, reader, context)?,
-            Record::Generation(id) => {
-                if id != self.generation.id {
-                    *self = Self {
-                        rows: self.rows,
-                        rows_lost: self.rows_lost,
-                        ..Self::new(Generation::unlogged(id))
-                    };
+                if self.shard.groups[index].columns().len() >= GROUP_COLUMNS_MAX {
+                    return None;
                 }
+                self.shard.widen(index, column, field_type);
+                self.generation.index_columns(tag_set, &[column]);
             }
-            Record::Delete(ref deleted) => {
-                for partition in &deleted.partitions {
-                    self.generation.delete(*partition, &deleted.tombstone);
-                }
-                for (partition, measurement, field) in &deleted.freed {
-                    self.generation
-                        .forget_column(*partition, measurement, field);
-                }
-                other(&record);
+            Record::Row(header) => {
+                let group = match known {
+                    Known::Nothing => context.group(&header)?,
+                    Known::Group => context.current_group()?,
+                };
+                self.row(&header, group, reader, context)?;
             }
-            Record::Catalog { .. } | Record::Partition { .. } | Record::DropPartition(_) => {
-                other(&record);
-            }
+            _ => return None,
         }
         Some(())
     }
@@ -141,80 +305,79 @@ impl Replay {
         &mut self,
         id: u32,
         tag_set: u32,
-        partition: crate::partition::PartitionId,
+        partition: PartitionId,
         columns: &[u32],
     ) -> Option<()> {
         if columns.len() > GROUP_COLUMNS_MAX {
             return None;
         }
+        let entry = self.generation.entry_of(self.number, tag_set)?;
         let mut types = HashMap::new();
         for column in columns {
             types.insert(*column, self.generation.definition(*column)?.field_type);
         }
-        let index = self.generation.with_tag_set(tag_set, |shard, entry| {
-            let shape = shard.shapes.intern(columns, &|column| types[&column]);
-            shard.insert_group(entry, RowGroup::new(id, partition, shape))
-        })?;
-        self.generation
-            .add_bytes(RowGroup::fixed_bytes(columns.len()).cast_signed());
-        self.generation
-            .next_group
-            .fetch_max(id.saturating_add(1), Ordering::Relaxed);
-        for column in columns {
-            self.generation.index_column(tag_set, *column);
-        }
-        self.groups.insert(id, GroupPlace { tag_set, index });
+        let shape = self.shard.shapes.intern(columns, &|column| types[&column]);
+        let group = RowGroup::new(id, partition, shape);
+        let index = self.shard.insert_group(entry, group);
+        let generation = self.generation;
+        generation.add_bytes(RowGroup::fixed_bytes(columns.len()).cast_signed());
+        let next = id.saturating_add(1);
+        generation.next_group.fetch_max(next, Ordering::Relaxed);
+        generation.index_columns(tag_set, columns);
+        self.groups.places.insert(id, (tag_set, index));
         Some(())
     }
 
     fn row(
         &mut self,
         header: &RowHeader,
+        group: u32,
         reader: &mut Reader<'_>,
         context: &mut Context,
     ) -> Option<()> {
-        let place = *self.groups.get(&context.group(header)?)?;
-        let values = &mut self.values;
-        let applied = self.generation.with_tag_set(place.tag_set, |shard, _| {
-            let Shard { groups, room, .. } = shard;
-            let group = &mut groups[place.index];
-            let time = context.time(header, group.base(), reader)?;
-            row_values(header, &group.bases(), reader, values)?;
-            // A gap: what is read is a difference to a row that is lost.
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "the low 8 bits are what is stored"
-            )]
-            let in_step = header.ordinal == group.ordinal() as u8;
-            let usable = match header.shape() {
-                RowShape::Append => header.is_absolute() || (in_step && !group.needs_absolute),
-                RowShape::Merge => in_step && !group.needs_absolute && group.base().0 == time,
-                RowShape::Side => true,
-            };
-            if !usable {
-                group.needs_absolute = true;
-                return Some(None);
-            }
-            if header.shape() == RowShape::Append {
-                group.resync(header.ordinal);
-            }
-            let shape = match header.shape() {
-                RowShape::Side => RowShape::Side,
-                // After a gap an absolute row may stand anywhere relative to what is here.
-                _ => group.shape_of(time),
-            };
-            let bytes = group.apply(room, shape, time, values);
-            Some(Some((bytes, group.reveal(values))))
-        })??;
-        match applied {
-            Some((bytes, revealed)) => {
-                self.rows += 1;
-                self.generation.add_bytes(bytes);
-                for column in revealed {
-                    self.generation.index_column(place.tag_set, column);
-                }
-            }
-            None => self.rows_lost += 1,
+        let Groups {
+            places,
+            values,
+            rows,
+            rows_lost,
+        } = self.groups;
+        let (tag_set, index) = *places.get(&group)?;
+        let Shard { groups, room, .. } = self.shard;
+        let group = &mut groups[index];
+        let time = context.time(header, group.base(), reader)?;
+        row_values(header, &group.bases(), reader, values)?;
+        // A gap: what is read is a difference to a row that is lost.
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the low 8 bits are what is stored"
+        )]
+        let in_step = header.ordinal == group.ordinal() as u8;
+        let usable = match header.shape() {
+            RowShape::Append => header.is_absolute() || (in_step && !group.needs_absolute),
+            RowShape::Merge => in_step && !group.needs_absolute && group.base().0 == time,
+            RowShape::Side => true,
+        };
+        if !usable {
+            group.needs_absolute = true;
+            *rows_lost += 1;
+            return Some(());
+        }
+        if header.shape() == RowShape::Append {
+            group.resync(header.ordinal);
+        }
+        let shape = match header.shape() {
+            RowShape::Side => RowShape::Side,
+            // After a gap an absolute row may stand anywhere relative to what is here.
+            _ => group.shape_of(time),
+        };
+        let grown = group.apply(room, shape, time, values);
+        let revealed = group.reveal(values);
+        *rows += 1;
+        if grown != 0 {
+            self.generation.add_bytes(grown);
+        }
+        if !revealed.is_empty() {
+            self.generation.index_columns(tag_set, &revealed);
         }
         Some(())
     }

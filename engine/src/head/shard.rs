@@ -10,6 +10,9 @@ use crate::partition::PartitionId;
 use super::group::{GROUP_COLUMNS_MAX, Room, RowGroup};
 use super::shape::Shapes;
 
+/// The buffer of undrained log bytes keeps this much between commits.
+const BUFFER_KEPT_BYTES: usize = 64 << 10;
+
 /// A tag set and where its rows are.
 #[derive(Debug)]
 pub(crate) struct TagEntry {
@@ -107,9 +110,18 @@ impl Shard {
         }
     }
 
-    /// Moves the undrained log bytes to `out`.
-    pub(crate) fn drain(&mut self, out: &mut Vec<u8>) {
-        out.append(&mut self.buffer);
+    /// Moves the undrained log bytes to `out`, as a section.
+    pub(crate) fn drain(&mut self, number: usize, out: &mut Vec<u8>) {
+        if self.buffer.is_empty() {
+            return;
+        }
+        let section = Record::Section {
+            shard: number as u64,
+            records: &self.buffer,
+        };
+        put_record(out, &section);
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_KEPT_BYTES);
     }
 
     /// Writes one row (values of one tag set and time) into the groups that hold its columns.

@@ -141,6 +141,24 @@ impl Decoder {
         let mut context = Context::default();
         while !reader.is_empty() {
             let at = reader.offset();
+            match decode(&mut reader).ok_or(at)? {
+                Record::Section { records, .. } => {
+                    let start = reader.offset() - records.len();
+                    self.section(records, visit).map_err(|at| start + at)?;
+                }
+                record => self
+                    .record(record, &mut reader, &mut context, visit)
+                    .ok_or(at)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn section(&mut self, records: &[u8], visit: &mut dyn FnMut(Entry<'_>)) -> Result<(), usize> {
+        let mut reader = Reader::new(records);
+        let mut context = Context::default();
+        while !reader.is_empty() {
+            let at = reader.offset();
             let record = decode(&mut reader).ok_or(at)?;
             self.record(record, &mut reader, &mut context, visit)
                 .ok_or(at)?;
@@ -198,6 +216,8 @@ impl Decoder {
                 self.policies.insert(id, policy);
             }
             Record::Row(header) => self.row(&header, reader, context, visit)?,
+            // One stands only in a frame itself.
+            Record::Section { .. } => return None,
             Record::Delete(_) => visit(Entry::Deletion),
             Record::Catalog { .. } => visit(Entry::Catalog),
             Record::DropPartition(_) => {}

@@ -20,6 +20,7 @@ const GROUP_EXTEND: u8 = 7;
 const DROP_PARTITION: u8 = 8;
 const CONTEXT: u8 = 9;
 const DELETE: u8 = 10;
+const SECTION: u8 = 11;
 /// Records from here on are rows; the low bits are flags.
 pub(super) const ROW: u8 = 0x80;
 
@@ -72,6 +73,8 @@ pub(crate) enum Record<'a> {
     Context,
     /// Points are deleted.
     Delete(Box<Deleted>),
+    /// Records of one shard, which refer to no other's.
+    Section { shard: u64, records: &'a [u8] },
     /// A row; its values follow and need the group's shape.
     Row(RowHeader),
 }
@@ -158,6 +161,12 @@ pub(crate) fn put_record(out: &mut Vec<u8>, record: &Record<'_>) {
                 put_text(out, field);
             }
         }
+        Record::Section { shard, records } => {
+            out.push(SECTION);
+            put(out, *shard);
+            put(out, records.len() as u64);
+            out.extend_from_slice(records);
+        }
         Record::Row(_) => unreachable!("rows are written by encode_row, with their values"),
     }
 }
@@ -207,6 +216,12 @@ pub(crate) fn decode<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
         DROP_PARTITION => Record::DropPartition(PartitionId(reader.varint()?)),
         CONTEXT => Record::Context,
         DELETE => Record::Delete(Box::new(deleted(reader)?)),
+        SECTION => {
+            let shard = reader.varint()?;
+            let len = reader.count(1)?;
+            let records = reader.take(len)?;
+            Record::Section { shard, records }
+        }
         kind if kind >= ROW => Record::Row(row_header(kind, reader)?),
         _ => return None,
     })

@@ -301,6 +301,11 @@ impl Context {
         u32::try_from(self.group).ok()
     }
 
+    /// The group of the row whose header was read last.
+    pub(crate) fn current_group(&self) -> Option<u32> {
+        u32::try_from(self.group).ok()
+    }
+
     /// A row's time; remembers it.
     pub(crate) fn time(
         &mut self,

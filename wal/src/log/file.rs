@@ -12,7 +12,7 @@ use crate::storage::{File, Storage};
 use crate::{Error, Result};
 
 /// The version of the log's format that this program writes, and the newest it reads.
-pub const LOG_FORMAT_VERSION: u32 = 1;
+pub const LOG_FORMAT_VERSION: u32 = 2;
 
 /// The bytes before a file's first frame.
 pub(super) const HEADER_BYTES: usize = 64;
