@@ -7,6 +7,7 @@
 
 pub mod bits;
 pub mod boolean;
+pub mod cold;
 pub mod decimal;
 pub mod float;
 pub mod gorilla;
@@ -40,12 +41,14 @@ pub enum Codec {
     Gorilla = 4,
     /// Floats that are decimals, as integers.
     Decimal = 5,
+    /// Differences to the number before, 8 bytes each: in cold pages, which compress them.
+    Cold = 6,
     /// Strings (dictionary, zstd) and booleans (bitmap).
     Text = 7,
 }
 
 impl Codec {
-    /// The codec with this number on disk; 6 is kept for cold pages.
+    /// The codec with this number on disk.
     #[must_use]
     pub fn from_id(id: u8) -> Option<Self> {
         Some(match id {
@@ -55,6 +58,7 @@ impl Codec {
             3 => Self::Packed,
             4 => Self::Gorilla,
             5 => Self::Decimal,
+            6 => Self::Cold,
             7 => Self::Text,
             _ => return None,
         })

@@ -9,7 +9,7 @@ mod retention;
 mod state;
 mod write;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,6 +22,7 @@ use crate::log::Record;
 use crate::manifest::{Manifest, Paths};
 use crate::model::Timestamp;
 use crate::readers::Positions;
+use crate::segment::{ReadState, Segment, SegmentFacts};
 use crate::snapshot::Snapshot;
 use crate::{Clock, Result};
 
@@ -115,6 +116,10 @@ pub struct EngineStats {
     pub segments: u64,
     /// Bytes of all segments.
     pub segment_bytes: u64,
+    /// Segments that could not be opened; queries of their times fail.
+    pub segments_damaged: u64,
+    /// Reads since the start that found bytes of a segment which do not verify.
+    pub corrupt_reads: u64,
     /// Bytes of log since the last flush.
     pub log_bytes: u64,
     /// Set where writes are refused, and why.
@@ -164,6 +169,8 @@ pub struct Engine {
     /// One merge at a time; taken before `manifest`.
     merging: Mutex<compaction::Merging>,
     being_merged: compaction::BeingMerged,
+    /// What the open segments share.
+    reading: Arc<ReadState>,
     undrained: Mutex<Undrained>,
     /// How far named readers of the log are. Taken after `manifest` and `state`.
     readers: Mutex<Positions>,
@@ -282,6 +289,12 @@ impl Engine {
             partitions: state.partitions.len() as u64,
             segments: segments().count() as u64,
             segment_bytes: segments().map(|segment| segment.facts().len_bytes).sum(),
+            segments_damaged: state
+                .partitions
+                .values()
+                .map(|partition| partition.damaged.len() as u64)
+                .sum(),
+            corrupt_reads: self.reading.corrupt_reads(),
             log_bytes: self.log_bytes(),
             writes_refused: self.refusal(),
         }
@@ -303,6 +316,11 @@ impl Engine {
         self.log
             .commit(ticket, &|out| self.drain(state, out), sync)?;
         Ok(())
+    }
+
+    fn open_segment(&self, path: &Path, facts: &SegmentFacts) -> Result<Segment> {
+        let mode = self.options.read_mode;
+        Segment::open_with(&*self.storage, path, facts, mode, &self.reading)
     }
 
     /// Bytes of log since the last flush.

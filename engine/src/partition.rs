@@ -1,10 +1,12 @@
 //! Partitions: one shard duration of one retention policy, dropped whole when it expires.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
+use crate::Error;
 use crate::catalog::{Policy, PolicyId, Retention};
 use crate::model::{FieldType, TimeRange, Timestamp};
 use crate::segment::Segment;
@@ -25,8 +27,33 @@ pub(crate) struct Partition {
     pub(crate) end: i64,
     pub(crate) schema: Arc<Schema>,
     pub(crate) segments: Vec<Arc<Segment>>,
+    /// Segments that could not be opened. Their files stay, and so does what the manifest says of
+    /// them; the partition is not merged.
+    pub(crate) damaged: Vec<Damaged>,
     /// Deletions that mask some of its sources, by id.
     pub(crate) masks: Vec<Mask>,
+}
+
+/// A segment that could not be opened: an error for what touches its times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Damaged {
+    /// What did not verify, where, as [`Error::Corrupt`] has it.
+    pub(crate) what: &'static str,
+    pub(crate) path: PathBuf,
+    pub(crate) offset: u64,
+    /// Its times, as the manifest has them.
+    pub(crate) range: TimeRange,
+    pub(crate) rank_high: u64,
+}
+
+impl Damaged {
+    pub(crate) fn error(&self) -> Error {
+        Error::Corrupt {
+            what: self.what,
+            path: self.path.clone(),
+            offset: self.offset,
+        }
+    }
 }
 
 /// A tombstone of a partition, and the segments that it need not mask.
@@ -80,9 +107,12 @@ impl Partition {
     /// Drops the tombstones that mask nothing any more. `frozen` is the rank of the generation
     /// that waits for its flush.
     pub(crate) fn retire_masks(&mut self, frozen: Option<u64>) {
-        let segments = &self.segments;
+        let (segments, damaged) = (&self.segments, &self.damaged);
         self.masks.retain(|mask| {
             frozen.is_some_and(|rank| rank < mask.tombstone.rank)
+                || damaged
+                    .iter()
+                    .any(|there| there.rank_high < mask.tombstone.rank)
                 || segments.iter().any(|segment| mask.hides(segment))
         });
     }
@@ -204,8 +234,6 @@ impl Schema {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use plimsoll_wal::storage::{Memory, ReadMode};
 
     use super::*;
@@ -232,6 +260,7 @@ mod tests {
             end,
             schema: Arc::default(),
             segments: Vec::new(),
+            damaged: Vec::new(),
             masks: Vec::new(),
         }
     }

@@ -125,7 +125,8 @@ impl Snapshot {
     /// The data of `policy` (empty: the default one) of `database` within `range`.
     ///
     /// # Errors
-    /// [`Error::DatabaseNotFound`], [`Error::PolicyNotFound`].
+    /// [`Error::DatabaseNotFound`], [`Error::PolicyNotFound`]; [`Error::Corrupt`] where a segment of
+    /// these times could not be opened.
     pub fn view(&self, database: &str, policy: &str, range: TimeRange) -> Result<View> {
         let policy = self.catalog.database(database)?.policy(policy)?.id;
         let mut partitions: Vec<&Arc<Partition>> = self
@@ -134,6 +135,10 @@ impl Snapshot {
             .filter(|partition| partition.policy == policy && partition.range().overlaps(&range))
             .collect();
         partitions.sort_by_key(|partition| partition.start);
+        let mut damaged = partitions.iter().flat_map(|partition| &partition.damaged);
+        if let Some(damaged) = damaged.find(|damaged| damaged.range.overlaps(&range)) {
+            return Err(damaged.error());
+        }
         let mut sources = Vec::new();
         for partition in partitions {
             self.add_sources(partition, range, &mut sources);

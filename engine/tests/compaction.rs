@@ -86,6 +86,8 @@ enum Step {
     },
     Flush,
     Merge,
+    /// Everything into cold pages; what comes later is hot.
+    MergeAll,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -104,7 +106,13 @@ fn step() -> impl Strategy<Value = Step> {
         start,
         len,
     });
-    prop_oneof![12 => write, 1 => delete, 2 => Just(Step::Flush), 1 => Just(Step::Merge)]
+    prop_oneof![
+        24 => write,
+        2 => delete,
+        4 => Just(Step::Flush),
+        2 => Just(Step::Merge),
+        1 => Just(Step::MergeAll),
+    ]
 }
 
 /// The values of a write: five fields of five types, those whose bit is set.
@@ -180,6 +188,9 @@ proptest! {
                 Step::Merge => {
                     engine.compact_step(&GO_ON).unwrap();
                 }
+                Step::MergeAll => {
+                    engine.compact_all(&GO_ON).unwrap();
+                }
             }
         }
         let held = engine.snapshot();
@@ -218,6 +229,10 @@ fn what_one_segment_has_alone_is_copied_and_what_is_hidden_or_overlaps_is_not() 
     write("pod=c", 50);
     write("pod=b", 250);
     engine.flush().unwrap();
+    for pod in ["pod=f", "pod=g"] {
+        write(pod, 0);
+        engine.flush().unwrap();
+    }
     let deletion = Deletion {
         database: "d".to_owned(),
         policy: None,
@@ -230,18 +245,28 @@ fn what_one_segment_has_alone_is_copied_and_what_is_hidden_or_overlaps_is_not() 
     };
     engine.delete(&deletion).unwrap();
     let before = dump(&engine.snapshot(), TimeRange::ALL);
-    engine.compact_all(&GO_ON).unwrap();
+    engine.compact_step(&GO_ON).unwrap();
+    assert_eq!(engine.stats().segments, 1);
     assert_eq!(dump(&engine.snapshot(), TimeRange::ALL), before);
     let of = |pod: &str| -> usize {
         let mine = before.iter().filter(|(series, _)| series.contains(pod));
         mine.map(|(_, rows)| rows.len()).sum()
     };
-    let alone = of("pod=a") + of("pod=c");
-    assert_eq!(alone, 2 * (300 * 2 + 100 * 3));
+    let alone = ["pod=a", "pod=c", "pod=f", "pod=g"]
+        .map(of)
+        .iter()
+        .sum::<usize>();
+    assert_eq!(alone, 4 * (300 * 2 + 100 * 3));
     assert_eq!(engine.stats().compaction_values_copied, alone as u64);
     // A merge of what was merged copies it all the same.
-    write("pod=e", 0);
-    engine.compact_all(&GO_ON).unwrap();
+    for flush in 0..3 {
+        for pod in 0..3 {
+            write(&format!("pod=h{flush}{pod}"), 0);
+        }
+        engine.flush().unwrap();
+    }
+    engine.compact_step(&GO_ON).unwrap();
+    assert_eq!(engine.stats().segments, 1);
     let all: usize = dump(&engine.snapshot(), TimeRange::ALL)
         .values()
         .map(Vec::len)

@@ -207,6 +207,7 @@ fn found(engine: &Engine, case: &str) -> Points {
 fn check(told: &Told, storage: &Arc<Memory>, case: &str) {
     for reopening in 0..2 {
         let (engine, _) = open(storage);
+        assert_eq!(engine.stats().segments_damaged, 0, "{case}");
         if engine.snapshot().catalog().database("d").is_err() {
             assert!(
                 !told.database_made,

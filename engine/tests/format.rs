@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+#[path = "support/cold_model.rs"]
+mod cold_model;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -82,6 +86,38 @@ fn format_2_opens_and_holds_what_was_not_deleted() {
             assert_eq!(engine.stats().tombstones, 2);
         }
         engine.close().unwrap();
+    }
+}
+
+/// Segments with cold pages have a feature bit; nothing else of format 2 differs.
+#[test]
+fn cold_pages_of_format_2_open_and_hold_what_was_written() {
+    let directory = copy("format-2-cold");
+    let engine = open(directory.path()).unwrap();
+    let view = engine.snapshot().view("k8s", "", TimeRange::ALL).unwrap();
+    let all = view.series("container", &TagPredicate::All).unwrap();
+    assert_eq!(all.len(), usize::try_from(cold_model::CONTAINERS).unwrap());
+    for (container, series) in (0i64..).zip(&all) {
+        let mut expected: BTreeMap<(&str, FieldType), Vec<(i64, String)>> = BTreeMap::new();
+        let mut state = container.unsigned_abs() + 1;
+        for row in 0..cold_model::ROWS {
+            let time = cold_model::START + row * cold_model::STEP + container;
+            for (field, value) in cold_model::row(container, row, &mut state) {
+                let rows = expected.entry((field, value.field_type())).or_default();
+                rows.push((time, format!("{value:?}")));
+            }
+        }
+        assert_eq!(expected.len(), 8);
+        for ((field, kind), rows) in expected {
+            let column = view.column(series, field, kind).unwrap();
+            let values = (0..column.times.len()).map(|at| {
+                (
+                    column.times[at],
+                    format!("{:?}", column.values.value(at).to_owned()),
+                )
+            });
+            assert_eq!(values.collect::<Vec<_>>(), rows, "{field} of {container}");
+        }
     }
 }
 

@@ -290,6 +290,20 @@ pub(crate) fn figures(app: &App) -> Vec<Figure> {
             "Bytes of all segments.",
         ),
         e(
+            "segmentsDamaged",
+            "segments_damaged",
+            Gauge,
+            stats.segments_damaged,
+            "Segments that could not be opened; queries of their times fail.",
+        ),
+        e(
+            "corruptReads",
+            "corrupt_reads_total",
+            Counter,
+            stats.corrupt_reads,
+            "Reads that found bytes of a segment which do not verify.",
+        ),
+        e(
             "flushes",
             "flushes_total",
             Counter,

@@ -69,6 +69,19 @@ pub fn encode(values: &[f64], out: &mut Vec<u8>) -> bool {
     true
 }
 
+/// Fills `integers` with what stands for each value at one scale, which is answered; None where
+/// there is no such scale.
+pub fn integers_of(values: &[f64], integers: &mut [i64; BLOCK_POINTS_MAX]) -> Option<u8> {
+    let (scale, exceptions) = scale_of(values)?;
+    if !exceptions.is_empty() {
+        return None;
+    }
+    for (integer, value) in integers.iter_mut().zip(values) {
+        *integer = to_integer(*value, scale)?;
+    }
+    Some(scale)
+}
+
 /// The smallest scale that fits all but at most an eighth, and which do not.
 fn scale_of(values: &[f64]) -> Option<(u8, Vec<u8>)> {
     let mut scale = 0;

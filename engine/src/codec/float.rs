@@ -1,6 +1,6 @@
 //! Blocks of floats: constant, decimal, Gorilla or raw, whichever is smallest.
 
-use super::{BLOCK_POINTS_MAX, Codec, Malformed, decimal, gorilla};
+use super::{BLOCK_POINTS_MAX, Codec, Malformed, cold, decimal, gorilla};
 
 /// Appends `values[1..]` in the smallest way; the caller keeps `values[0]`, the count and the codec.
 ///
@@ -59,6 +59,7 @@ pub fn decode(
         }
         Codec::Decimal => decimal::decode(bytes, seed, count, integers, out),
         Codec::Gorilla => gorilla::decode(bytes, seed, count, out),
+        Codec::Cold => cold::decode_decimal_steps(bytes, seed, count, integers, out),
         Codec::Raw => {
             if bytes.len() != 8 * (count - 1) {
                 return Err(Malformed("raw numbers of another count"));

@@ -3,7 +3,7 @@
 //! Unsigned numbers go through the same bytes: arithmetic wraps, so only the bits matter.
 
 use super::varint::{self, Cursor};
-use super::{BLOCK_POINTS_MAX, Codec, Malformed, packed};
+use super::{BLOCK_POINTS_MAX, Codec, Malformed, cold, packed};
 
 /// Appends `values[1..]` in the smallest way; the caller keeps `values[0]`, the count and the codec.
 ///
@@ -72,6 +72,7 @@ pub fn decode(
         }
         Codec::Run => decode_runs(bytes, seed, count, out),
         Codec::Packed => packed::decode(bytes, seed, count, out),
+        Codec::Cold => cold::decode_steps(bytes, seed, count, out),
         Codec::Raw => {
             if bytes.len() != 8 * (count - 1) {
                 return Err(Malformed("raw numbers of another count"));

@@ -24,17 +24,33 @@ const ZSTD: u8 = 1;
 ///
 /// Shape: 1..=[`BLOCK_POINTS_MAX`] values of at most [`STRING_BYTES_MAX`] bytes each.
 pub fn encode(values: &[Arc<str>], out: &mut Vec<u8>) -> Codec {
+    encode_parts(values, Parts::Compressed, out)
+}
+
+/// As [`encode`], for a page that will be compressed as a whole.
+pub fn encode_plain(values: &[Arc<str>], out: &mut Vec<u8>) -> Codec {
+    encode_parts(values, Parts::Plain, out)
+}
+
+/// Whether parts go through zstd where that is smaller.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Parts {
+    Compressed,
+    Plain,
+}
+
+fn encode_parts(values: &[Arc<str>], parts: Parts, out: &mut Vec<u8>) -> Codec {
     debug_assert!((1..=BLOCK_POINTS_MAX).contains(&values.len()));
     let mut rest = values;
     while !rest.is_empty() {
-        let rows = encode_part(rest, out);
+        let rows = encode_part(rest, parts, out);
         rest = &rest[rows..];
     }
     Codec::Text
 }
 
 /// Appends one part and returns how many rows it took.
-fn encode_part(values: &[Arc<str>], out: &mut Vec<u8>) -> usize {
+fn encode_part(values: &[Arc<str>], parts: Parts, out: &mut Vec<u8>) -> usize {
     let mut numbers: HashMap<&str, usize> = HashMap::new();
     let mut texts: Vec<&str> = Vec::new();
     let mut places: Vec<u64> = Vec::new();
@@ -65,7 +81,7 @@ fn encode_part(values: &[Arc<str>], out: &mut Vec<u8>) -> usize {
     bits::pack(&places, place_width(texts.len()), &mut part);
 
     varint::put(out, places.len() as u64);
-    let compressed = if part.len() >= ZSTD_BYTES_MIN {
+    let compressed = if parts == Parts::Compressed && part.len() >= ZSTD_BYTES_MIN {
         zstd::bulk::compress(&part, ZSTD_LEVEL).ok()
     } else {
         None

@@ -183,6 +183,9 @@ impl Merging<'_> {
         builder: &mut SegmentBuilder,
     ) -> Result<bool> {
         let segment = &self.inputs[piece.input].segment;
+        if segment.is_cold() || builder.is_cold() {
+            return Ok(false);
+        }
         let (Some(first), Some(last)) = (piece.blocks.first(), piece.blocks.last()) else {
             return Ok(false);
         };

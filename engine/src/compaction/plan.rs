@@ -33,6 +33,18 @@ pub(crate) struct Candidate {
     pub(crate) bytes: u64,
     /// How many tombstones mask it.
     pub(crate) masks: usize,
+    /// Whether its values lie in cold pages.
+    pub(crate) is_cold: bool,
+}
+
+impl Candidate {
+    /// Whether it is worth a rewrite of its own.
+    fn wants_rewrite(&self, temperature: Temperature) -> bool {
+        match temperature {
+            Temperature::Hot => self.masks >= HOT_MASKS_MIN,
+            Temperature::Cold => self.masks > 0 || !self.is_cold,
+        }
+    }
 }
 
 /// Whether much is still written to a partition.
@@ -100,29 +112,25 @@ pub(crate) fn plan(segments: &[Candidate], temperature: Temperature) -> Option<R
             .filter(|run| run.places.len() == len)
             .min_by_key(|run| run.bytes);
     }
-    found.or_else(|| {
-        let masks_min = match temperature {
-            Temperature::Hot => HOT_MASKS_MIN,
-            Temperature::Cold => 1,
-        };
-        rewrites(segments)
-            .filter(|run| segments[run.places.start].masks >= masks_min)
-            .min_by_key(|run| run.bytes)
-    })
+    found.or_else(|| rewrites(segments, temperature).min_by_key(|run| run.bytes))
 }
 
-/// All segments of a partition, where there are several, or where one is masked.
+/// All segments of a partition, where there are several, or where one is masked or not in cold
+/// pages.
 pub(crate) fn plan_whole(segments: &[Candidate]) -> Option<Run> {
     runs(segments)
         .find(|run| run.places.len() == segments.len())
-        .or_else(|| rewrites(segments).find(|_| segments.len() == 1))
+        .or_else(|| rewrites(segments, Temperature::Cold).find(|_| segments.len() == 1))
 }
 
-/// Each segment that tombstones mask, alone.
-fn rewrites(segments: &[Candidate]) -> impl Iterator<Item = Run> {
+/// Each segment that is worth it, alone.
+fn rewrites(segments: &[Candidate], temperature: Temperature) -> impl Iterator<Item = Run> {
     let is_urgent = segments.len() > SEGMENTS_MAX;
-    let masked = segments.iter().enumerate().filter(|(_, it)| it.masks > 0);
-    masked.map(move |(at, segment)| Run {
+    let worth_it = segments
+        .iter()
+        .enumerate()
+        .filter(move |(_, segment)| segment.wants_rewrite(temperature));
+    worth_it.map(move |(at, segment)| Run {
         places: at..at + 1,
         bytes: segment.bytes,
         is_urgent,
@@ -162,6 +170,7 @@ mod tests {
             rank_high: 10 * rank + 3,
             bytes: *bytes,
             masks: 0,
+            is_cold: true,
         };
         (0..).zip(bytes).map(one).collect()
     }
@@ -240,6 +249,25 @@ mod tests {
         small[1].masks = 1;
         let run = plan(&small, Cold).expect("a merge comes before a rewrite");
         assert_eq!(run.places, 0..2);
+    }
+
+    #[test]
+    fn a_cold_partition_is_rewritten_in_cold_pages_once_its_merges_are_done() {
+        let mut there = segments(&[5, 5]);
+        there[0].is_cold = false;
+        there[1].is_cold = false;
+        let merge = plan(&there, Cold).expect("a merge comes first");
+        assert_eq!(merge.places, 0..2);
+        let mut one = segments(&[1000]);
+        assert_eq!(plan(&one, Cold), None, "it is done");
+        assert_eq!(plan_whole(&one), None);
+        one[0].is_cold = false;
+        assert_eq!(plan(&one, Hot), None, "it is written to");
+        assert_eq!(plan(&one, Cold).map(|run| run.places), Some(0..1));
+        assert_eq!(plan_whole(&one).map(|run| run.places), Some(0..1));
+        let mut apart = segments(&[1000, 5]);
+        apart[1].is_cold = false;
+        assert_eq!(plan(&apart, Cold).map(|run| run.places), Some(1..2));
     }
 
     #[test]

@@ -121,15 +121,18 @@ impl Engine {
         let planned = partitions
             .values()
             .filter(|partition| !merging.retry.contains_key(&partition.id))
+            // What cannot be read keeps its place between the others.
+            .filter(|partition| partition.damaged.is_empty())
             .filter_map(|partition| {
                 let temperature = Temperature::of(partition.end, now);
-                Some((partition, plan(&candidates(partition), temperature)?))
+                let run = plan(&candidates(partition), temperature)?;
+                Some((partition, run, temperature))
             })
-            .min_by_key(|(_, run)| (!run.is_urgent, run.bytes));
-        let Some((partition, run)) = planned else {
+            .min_by_key(|(_, run, _)| (!run.is_urgent, run.bytes));
+        let Some((partition, run, temperature)) = planned else {
             return Ok(None);
         };
-        let merged = self.merge_run(partition, run, stop);
+        let merged = self.merge_run(partition, run, temperature, stop);
         if merged.is_err() {
             let again = Timestamp(now.0.saturating_add(MERGE_RETRY_NS));
             merging.retry.insert(partition.id, again);
@@ -137,8 +140,8 @@ impl Engine {
         merged
     }
 
-    /// Flushes the head, then merges every partition into one segment; answers what became of
-    /// each. It ends early once `stop` is set.
+    /// Flushes the head, then merges every partition into one segment, in cold pages; answers what
+    /// became of each. It ends early once `stop` is set.
     ///
     /// # Errors
     /// `Storage`, `Corrupt`: what was merged before stays merged.
@@ -152,8 +155,9 @@ impl Engine {
             let Some(partition) = partition.filter(|found| !found.segments.is_empty()) else {
                 continue;
             };
-            let done = match plan_whole(&candidates(&partition)) {
-                Some(run) => self.merge_run(&partition, run, stop)?,
+            let planned = plan_whole(&candidates(&partition));
+            let done = match planned.filter(|_| partition.damaged.is_empty()) {
+                Some(run) => self.merge_run(&partition, run, Temperature::Cold, stop)?,
                 None => self.compacted(&partition, &partition),
             };
             all.extend(done);
@@ -164,11 +168,13 @@ impl Engine {
         Ok(all)
     }
 
-    /// Merges a run of `partition`; `None` where it was stopped, or the partition is gone.
+    /// Merges a run of `partition`, into cold pages where it is cold; `None` where it was stopped,
+    /// or the partition is gone.
     fn merge_run(
         &self,
         partition: &Arc<Partition>,
         run: Run,
+        temperature: Temperature,
         stop: &AtomicBool,
     ) -> Result<Option<Compacted>> {
         let is_there = || self.state.read().partitions.contains_key(&partition.id);
@@ -178,7 +184,7 @@ impl Engine {
             return Ok(None);
         }
         let result = self
-            .write_merged(partition, run.places, &goes_on)
+            .write_merged(partition, run.places, temperature, &goes_on)
             .and_then(|merged| match merged {
                 Some(merged) => self.install_merged(partition, &merged),
                 None => Ok(None),
@@ -205,6 +211,7 @@ impl Engine {
         &self,
         partition: &Partition,
         places: Range<usize>,
+        temperature: Temperature,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<Option<Merged>> {
         let segments = partition.segments[places].to_vec();
@@ -231,7 +238,10 @@ impl Engine {
             rank_hi: highest.identity().rank_hi,
         };
         let path = self.paths.segment(partition.id, id);
-        let mut builder = SegmentBuilder::in_order(identity, &*self.storage, &path)?;
+        let mut builder = match temperature {
+            Temperature::Hot => SegmentBuilder::in_order(identity, &*self.storage, &path)?,
+            Temperature::Cold => SegmentBuilder::cold(identity, &*self.storage, &path)?,
+        };
         let ended = merge(&inputs, &mut builder, goes_on);
         let points = builder.points();
         if !matches!(ended, Ok(Ended::Whole)) || points == 0 {
@@ -249,7 +259,7 @@ impl Engine {
         }
         let copied = builder.copied();
         let facts = builder.write(&*self.storage, &path)?;
-        let segment = Segment::open(&*self.storage, &path, &facts, self.options.read_mode)?;
+        let segment = self.open_segment(&path, &facts)?;
         let read = segments.iter().map(|segment| segment.facts().len_bytes);
         let (read, written) = (read.sum(), facts.len_bytes);
         let counters = &self.counters;
@@ -363,6 +373,7 @@ fn candidates(partition: &Partition) -> Vec<Candidate> {
         rank_high: segment.identity().rank_hi,
         bytes: segment.facts().len_bytes,
         masks: partition.masks_of(segment).len(),
+        is_cold: segment.is_cold(),
     };
     partition.segments.iter().map(one).collect()
 }

@@ -117,7 +117,7 @@ impl Engine {
         }
         let path = self.paths.segment(partition.id, id);
         let facts = builder.write(&*self.storage, &path)?;
-        let segment = Segment::open(&*self.storage, &path, &facts, self.options.read_mode)?;
+        let segment = self.open_segment(&path, &facts)?;
         let entry = SegmentEntry {
             id,
             rank_low: frozen.id,

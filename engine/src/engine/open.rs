@@ -1,7 +1,7 @@
 //! Opening a directory: lock, manifest, segments, log.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -11,10 +11,10 @@ use plimsoll_wal::storage::Storage;
 
 use crate::head::{Fault, Generation, Replay};
 use crate::log::{Deleted, Record};
-use crate::manifest::{Manifest, PartitionEntry, Paths};
-use crate::partition::{Mask, Partition, PartitionId, Schema};
+use crate::manifest::{Manifest, PartitionEntry, Paths, SegmentEntry};
+use crate::partition::{Damaged, Mask, Partition, PartitionId, Schema};
 use crate::readers::Positions;
-use crate::segment::Segment;
+use crate::segment::{ReadState, Segment};
 use crate::snapshot::View;
 use crate::{Clock, Error, Result};
 
@@ -57,7 +57,8 @@ impl Engine {
         storage.sync_directory(&paths.root)?;
         let manifest = Manifest::read(&*storage, &paths.root)?.unwrap_or_default();
         let mut report = OpenReport::default();
-        let mut partitions = open_partitions(&*storage, &paths, &options, &manifest)?;
+        let reading = Arc::default();
+        let mut partitions = open_partitions(&*storage, &paths, &options, &manifest, &reading)?;
         report.files_removed = remove_unnamed(&*storage, &paths, &manifest)?;
         let mut replay = Loading {
             catalog: manifest.catalog.clone(),
@@ -121,6 +122,7 @@ impl Engine {
             manifest: Mutex::new(manifest),
             merging: Mutex::default(),
             being_merged: super::compaction::BeingMerged::default(),
+            reading,
             undrained: Mutex::new(undrained),
             readers: Mutex::new(readers),
             log_covered: AtomicU64::new(log_covered),
@@ -307,6 +309,7 @@ impl Loading<'_> {
                     end: *end,
                     schema: Arc::default(),
                     segments: Vec::new(),
+                    damaged: Vec::new(),
                     masks: Vec::new(),
                 });
             }
@@ -348,10 +351,12 @@ fn open_partitions(
     paths: &Paths,
     options: &Options,
     manifest: &Manifest,
+    reading: &Arc<ReadState>,
 ) -> Result<Partitions> {
     let mut partitions = BTreeMap::new();
     for entry in &manifest.partitions {
-        partitions.insert(entry.id, open_partition(storage, paths, options, entry)?);
+        let partition = open_partition(storage, paths, options, entry, reading)?;
+        partitions.insert(entry.id, partition);
     }
     Ok(partitions)
 }
@@ -361,13 +366,25 @@ fn open_partition(
     paths: &Paths,
     options: &Options,
     entry: &PartitionEntry,
+    reading: &Arc<ReadState>,
 ) -> Result<Partition> {
     let schema = Schema::default();
-    let mut segments = Vec::new();
+    let (mut segments, mut damaged) = (Vec::new(), Vec::new());
     for segment in &entry.segments {
         let path = paths.segment(entry.id, segment.id);
-        let segment = Segment::open(storage, &path, &segment.facts, options.read_mode)?;
-        let segment = Arc::new(segment);
+        let mode = options.read_mode;
+        let opened = Segment::open_with(storage, &path, &segment.facts, mode, reading);
+        let segment = match opened {
+            Ok(opened) => Arc::new(opened),
+            // A newer format is no damage: an older program must not touch it.
+            Err(error @ Error::Storage(plimsoll_wal::Error::NewerFormat { .. })) => {
+                return Err(error);
+            }
+            Err(error) => {
+                damaged.push(damage(&error, path, segment));
+                continue;
+            }
+        };
         let masks: Vec<_> = entry
             .masks
             .iter()
@@ -395,8 +412,29 @@ fn open_partition(
         end: entry.end,
         schema: Arc::new(schema),
         segments,
+        damaged,
         masks: entry.masks.clone(),
     })
+}
+
+/// Says that a segment cannot be read, and answers what the partition keeps of it.
+fn damage(error: &Error, path: PathBuf, entry: &SegmentEntry) -> Damaged {
+    tracing::error!(
+        path = %path.display(),
+        "a segment cannot be opened, and queries of its times fail, until it is restored from a \
+         backup or its partition is dropped: {error}"
+    );
+    let (what, offset) = match error {
+        Error::Corrupt { what, offset, .. } => (*what, *offset),
+        _ => ("a segment that cannot be read", 0),
+    };
+    Damaged {
+        what,
+        path,
+        offset,
+        range: entry.facts.time_range(),
+        rank_high: entry.rank_high,
+    }
 }
 
 /// Removes what a flush or a drop that was cut off left behind.

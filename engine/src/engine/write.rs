@@ -153,6 +153,7 @@ impl Engine {
             end,
             schema: Arc::default(),
             segments: Vec::new(),
+            damaged: Vec::new(),
             masks: Vec::new(),
         };
         Arc::make_mut(&mut state.partitions).insert(id, Arc::new(partition));

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::builder::ColdWriter;
 use super::writer::Writer;
 use crate::{Error, Result};
 
@@ -16,7 +17,7 @@ pub struct Arena {
 }
 
 /// Where some bytes of an arena lie.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Piece {
     number: u32,
     start: u32,
@@ -24,6 +25,15 @@ pub struct Piece {
 }
 
 impl Piece {
+    /// Bytes that are in the file already.
+    pub fn in_file(len: usize) -> Result<Self> {
+        Ok(Self {
+            number: 0,
+            start: 0,
+            len: piece_len(len)?,
+        })
+    }
+
     /// How many bytes.
     pub fn len(self) -> usize {
         self.len as usize
@@ -33,7 +43,7 @@ impl Piece {
 impl Arena {
     /// Keeps a copy.
     pub fn put(&mut self, bytes: &[u8]) -> Result<Piece> {
-        let len = piece_len(bytes)?;
+        let len = piece_len(bytes.len())?;
         let fits = |piece: &Vec<u8>| piece.capacity() - piece.len() >= bytes.len();
         if !self.pieces.last().is_some_and(fits) {
             self.pieces
@@ -71,6 +81,8 @@ pub enum ChunkData {
     Memory(Arena),
     /// In the file already, in the order in which they came.
     File(Box<Writer>),
+    /// In cold pages, in the file but for the last.
+    Cold(Box<ColdWriter>),
 }
 
 impl Default for ChunkData {
@@ -85,14 +97,10 @@ impl ChunkData {
         match self {
             Self::Memory(arena) => arena.put(bytes),
             Self::File(writer) => {
-                let len = piece_len(bytes)?;
                 writer.put(bytes)?;
-                Ok(Piece {
-                    number: 0,
-                    start: 0,
-                    len,
-                })
+                Piece::in_file(bytes.len())
             }
+            Self::Cold(_) => Err(Error::Invalid("a cold page takes whole chunks".into())),
         }
     }
 
@@ -100,15 +108,15 @@ impl ChunkData {
     pub fn len(&self) -> usize {
         match self {
             Self::Memory(arena) => arena.len(),
-            Self::File(_) => 0,
+            Self::File(_) | Self::Cold(_) => 0,
         }
     }
 }
 
-fn piece_len(bytes: &[u8]) -> Result<u32> {
-    u32::try_from(bytes.len()).map_err(|_| Error::Limit {
+fn piece_len(len: usize) -> Result<u32> {
+    u32::try_from(len).map_err(|_| Error::Limit {
         what: "bytes of one field of one series in a segment",
-        got: bytes.len() as u64,
+        got: len as u64,
         limit: u64::from(u32::MAX),
     })
 }

@@ -1,5 +1,6 @@
 //! Collects the chunks of a segment, encodes each at once, and writes them in the segment's order.
 
+mod cold;
 mod copy;
 
 use std::cmp::Ordering;
@@ -25,6 +26,7 @@ use crate::model::tags::{raw_pairs, unescaped};
 use crate::model::{FieldType, TagSet, Timestamp, Values};
 use crate::{Error, Result};
 
+pub(super) use cold::ColdWriter;
 pub(crate) use copy::EncodedChunk;
 
 /// What a segment will hold. Chunks may come in any order, unless they go to the file at once
@@ -71,8 +73,24 @@ impl SegmentBuilder {
     /// # Errors
     /// [`Error::Storage`].
     pub fn in_order(identity: SegmentIdentity, storage: &dyn Storage, path: &Path) -> Result<Self> {
-        let writer = start_file(identity, storage, path)?;
+        let writer = start_file(identity, 0, storage, path)?;
         Ok(Self::with(identity, ChunkData::File(Box::new(writer))))
+    }
+
+    /// As [`Self::in_order`], with the values in cold pages: smaller, and slower to read.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn cold(identity: SegmentIdentity, storage: &dyn Storage, path: &Path) -> Result<Self> {
+        let writer = start_file(identity, layout::FEATURE_COLD, storage, path)?;
+        let mut builder = Self::with(identity, ChunkData::Cold(Box::new(ColdWriter::new(writer))));
+        builder.encoder.records = true;
+        Ok(builder)
+    }
+
+    /// Whether the values go into cold pages.
+    pub(crate) fn is_cold(&self) -> bool {
+        matches!(self.data, ChunkData::Cold(_))
     }
 
     /// Removes the file that [`Self::in_order`] began beside `path`.
@@ -167,14 +185,38 @@ impl SegmentBuilder {
         if let Some(bounds) = bounds {
             self.sparse_bounds.insert(self.chunks.len(), bounds);
         }
+        let column = self.columns.number(&column, |column| *column);
+        let (entries, data) = match &mut self.data {
+            ChunkData::Cold(cold) => {
+                cold.chunk(self.chunks.len(), column, &self.encoder, values)?;
+                (Piece::default(), Piece::default())
+            }
+            data => (
+                self.entries.put(&self.encoder.entries)?,
+                data.put(&self.encoder.data)?,
+            ),
+        };
         self.chunks.push(NewChunk {
-            column: self.columns.number(&column, |column| *column),
+            column,
             tag_set: self.tag_sets.number(tags, Clone::clone),
             time_column,
-            entries: self.entries.put(&self.encoder.entries)?,
-            data: self.data.put(&self.encoder.data)?,
+            entries,
+            data,
         });
+        self.take_finished()?;
         self.points += values.len() as u64;
+        Ok(())
+    }
+
+    /// Keeps the entries of the chunks that are whole in cold pages.
+    fn take_finished(&mut self) -> Result<()> {
+        if let ChunkData::Cold(cold) = &mut self.data {
+            for finished in cold.finished() {
+                let chunk = &mut self.chunks[finished.chunk];
+                chunk.entries = self.entries.put(&finished.entries)?;
+                chunk.data = Piece::in_file(finished.len)?;
+            }
+        }
         Ok(())
     }
 
@@ -229,20 +271,28 @@ impl SegmentBuilder {
 
     fn write_file(mut self, storage: &dyn Storage, path: &Path) -> Result<SegmentFacts> {
         let plan = Plan::of(&self)?;
-        let mut writer = match std::mem::take(&mut self.data) {
-            ChunkData::File(_) if !plan.chunks.is_sorted() => {
+        if let ChunkData::Cold(cold) = &mut self.data {
+            cold.end()?;
+        }
+        self.take_finished()?;
+        let (mut writer, cold_index) = match std::mem::take(&mut self.data) {
+            ChunkData::File(_) | ChunkData::Cold(_) if !plan.chunks.is_sorted() => {
                 return Err(Error::Invalid("chunks that came out of order".into()));
             }
-            ChunkData::File(writer) => *writer,
+            ChunkData::File(writer) => (*writer, None),
+            ChunkData::Cold(cold) => {
+                let (writer, index) = cold.into_parts();
+                (writer, Some(index))
+            }
             ChunkData::Memory(data) => {
-                let mut writer = start_file(self.identity, storage, path)?;
+                let mut writer = start_file(self.identity, 0, storage, path)?;
                 for number in &plan.chunks {
                     writer.put(data.bytes(self.chunks[*number].data))?;
                 }
-                writer
+                (writer, None)
             }
         };
-        let footer = self.write_sections(plan, &mut writer)?;
+        let footer = self.write_sections(plan, cold_index, &mut writer)?;
         let (bytes, footer_crc) = footer.encode();
         let len_bytes = writer.finish(&bytes)?;
         storage.rename(&temporary_name(path), path)?;
@@ -260,9 +310,15 @@ impl SegmentBuilder {
     }
 
     /// Writes what follows the chunks' values.
-    fn write_sections(self, plan: Plan, writer: &mut Writer) -> Result<Footer> {
-        let header = layout::encode_header(self.identity);
-        let mut sections = [Span::default(); 12];
+    fn write_sections(
+        self,
+        plan: Plan,
+        cold_index: Option<Vec<u8>>,
+        writer: &mut Writer,
+    ) -> Result<Footer> {
+        let features = cold_index.as_ref().map_or(0, |_| layout::FEATURE_COLD);
+        let header = layout::encode_header(self.identity, features);
+        let mut sections = [Span::default(); layout::SECTIONS];
         let mut keep = |section: Section, span: Span| sections[section as usize - 1] = span;
 
         keep(Section::ChunkData, writer.span_from(header.len() as u64));
@@ -279,6 +335,9 @@ impl SegmentBuilder {
         keep(Section::TimeGroups, writer.section(&times.groups)?);
         for (section, bytes) in index_sections.0 {
             keep(section, writer.section(&bytes)?);
+        }
+        if let Some(index) = cold_index {
+            keep(Section::ColdPages, writer.section(&index)?);
         }
         let (checksums, checksums_crc) = writer.checksums()?;
         keep(Section::Checksums, checksums);
@@ -598,11 +657,16 @@ fn remove_temporary(storage: &dyn Storage, path: &Path) -> Result<()> {
 }
 
 /// Creates the file that becomes `path` and gives it its header.
-fn start_file(identity: SegmentIdentity, storage: &dyn Storage, path: &Path) -> Result<Writer> {
+fn start_file(
+    identity: SegmentIdentity,
+    features: u32,
+    storage: &dyn Storage,
+    path: &Path,
+) -> Result<Writer> {
     // One may be left over from a process that was stopped while it wrote.
     remove_temporary(storage, path)?;
     let mut writer = Writer::new(storage.create(&temporary_name(path))?);
-    writer.put(&layout::encode_header(identity))?;
+    writer.put(&layout::encode_header(identity, features))?;
     Ok(writer)
 }
 

@@ -1,11 +1,15 @@
 //! Chunks: the values of one column and one tag set, in blocks that go with those of their time
 //! column, and the block index.
 
+use std::ops::Range;
+
+use super::cold::{Bytes, ColdPages};
 use super::layout::{Footer, GROUP, Section, Span};
 use super::pages::Pages;
 use super::summary::{self, FloatSummary, Integer, IntegerSummary, Summary};
 use super::times::{TimeBlock, TimeBlocks};
 use crate::Result;
+use crate::codec::cold::PAGE_BYTES;
 use crate::codec::varint::{self, Cursor};
 use crate::codec::{BLOCK_POINTS_MAX, Codec, Malformed, boolean, float, integer, text};
 use crate::model::{FieldType, TimeRange, Timestamp, Values};
@@ -14,7 +18,7 @@ use crate::model::{FieldType, TimeRange, Timestamp, Values};
 const SUMMARY_ROWS_MIN: usize = 16;
 
 /// The head byte of a block's entry: its codec, and these.
-const CODEC: u8 = 0x0f;
+pub(super) const CODEC: u8 = 0x0f;
 /// Some rows of the time column's block are absent.
 const SPARSE: u8 = 0x10;
 /// No summary follows.
@@ -22,7 +26,7 @@ const PLAIN: u8 = 0x20;
 /// All rows are absent; nothing follows.
 const EMPTY: u8 = 0x40;
 /// One number throughout: no bytes of values, no summary.
-const CONSTANT: u8 = 0x80;
+pub(super) const CONSTANT: u8 = 0x80;
 
 /// One block of a chunk: where it lies, when it is, and what its values come to.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,7 +44,7 @@ pub struct BlockRef {
     /// The first number's bits.
     pub(super) seed: u64,
     pub(super) sparse: bool,
-    /// From the start of the chunk data.
+    /// From the start of the chunk data; in cold segments, of what their pages stand for.
     pub(super) offset: u64,
     pub(super) len: u32,
     pub(super) time_block: TimeBlock,
@@ -76,9 +80,28 @@ pub struct ChunkEncoder {
     pub entries: Vec<u8>,
     /// The values.
     pub data: Vec<u8>,
+    /// What the blocks consist of, where `records` asks for it.
+    pub parts: Vec<BlockParts>,
+    /// Whether the chunk goes into cold pages.
+    pub records: bool,
     /// The number that the next block's first is compared to, as bits.
     before: u64,
     integers: Vec<i64>,
+}
+
+/// Where the parts of a block stand in its [`ChunkEncoder`].
+#[derive(Debug, Clone)]
+pub struct BlockParts {
+    /// Its entry.
+    pub entry: Range<usize>,
+    /// Where the length of its data ends in the entry, if that is there.
+    pub after_len: usize,
+    /// Its bitmap and its values.
+    pub data: Range<usize>,
+    /// Where its values start.
+    pub values_at: usize,
+    /// Which of the chunk's values it holds.
+    pub rows: Range<usize>,
 }
 
 /// The rows of a block that are there, where some are not.
@@ -95,12 +118,34 @@ impl ChunkEncoder {
     pub fn clear(&mut self) {
         self.entries.clear();
         self.data.clear();
+        self.parts.clear();
         self.before = 0;
     }
 
     /// Appends a block without rows.
     pub fn empty_block(&mut self) {
+        let at = self.entries.len();
         self.entries.push(EMPTY);
+        self.record(at, at + 1, self.data.len(), self.data.len(), 0..0);
+    }
+
+    fn record(
+        &mut self,
+        entry_at: usize,
+        after_len: usize,
+        data_at: usize,
+        values_at: usize,
+        rows: Range<usize>,
+    ) {
+        if self.records {
+            self.parts.push(BlockParts {
+                entry: entry_at..self.entries.len(),
+                after_len,
+                data: data_at..self.data.len(),
+                values_at,
+                rows,
+            });
+        }
     }
 
     /// Appends the block of `values[start..end]`, at most [`BLOCK_POINTS_MAX`] and at least one.
@@ -124,7 +169,20 @@ impl ChunkEncoder {
                 self.integers.extend(signed);
                 integer::encode(&self.integers, &mut self.data)
             }
-            Values::String(values) => text::encode(&values[start..end], &mut self.data),
+            Values::String(values) => {
+                let values = &values[start..end];
+                let codec = if self.records {
+                    text::encode_plain(values, &mut self.data)
+                } else {
+                    text::encode(values, &mut self.data)
+                };
+                if self.records && self.data.len() - data_at > PAGE_BYTES {
+                    self.data.truncate(values_at);
+                    text::encode(values, &mut self.data)
+                } else {
+                    codec
+                }
+            }
             Values::Boolean(values) => boolean::encode(&values[start..end], &mut self.data),
         };
         head |= codec as u8;
@@ -134,6 +192,7 @@ impl ChunkEncoder {
         } else {
             varint::put(&mut self.entries, (self.data.len() - data_at) as u64);
         }
+        let after_len = self.entries.len();
         if let Some(Sparse { present, times }) = sparse {
             varint::put(&mut self.entries, count as u64 - 1);
             let there = || present.iter().zip(times).filter(|(there, _)| **there);
@@ -155,6 +214,7 @@ impl ChunkEncoder {
             head |= PLAIN;
         }
         self.entries[head_at] = head;
+        self.record(head_at, after_len, data_at, values_at, start..end);
     }
 
     fn integers_entry<T: Integer>(&mut self, values: &[T], worth_it: bool) -> bool {
@@ -213,11 +273,13 @@ pub fn put_entry(time_step: i64, entries: &[u8], data_len: usize, out: &mut Vec<
 }
 
 /// Reads chunks by column and rank.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Chunks {
     data: Span,
     index: Span,
     groups: Span,
+    /// Where the values lie in pages.
+    cold: Option<ColdPages>,
 }
 
 /// One group of a column's chunks, read in order.
@@ -232,13 +294,19 @@ pub struct Group<'a> {
 }
 
 impl Chunks {
-    /// The chunks that `footer` names.
-    pub fn new(footer: &Footer) -> Self {
+    /// The chunks that `footer` names, whose values lie in `cold`, if that is there.
+    pub fn new(footer: &Footer, cold: Option<ColdPages>) -> Self {
         Self {
             data: footer.section(Section::ChunkData),
             index: footer.section(Section::ChunkIndex),
             groups: footer.section(Section::ChunkGroups),
+            cold,
         }
+    }
+
+    /// Whether the values lie in cold pages.
+    pub fn is_cold(&self) -> bool {
+        self.cold.is_some()
     }
 
     /// The group that holds the chunk of this rank in its column.
@@ -325,20 +393,33 @@ impl Chunks {
     }
 
     /// The bytes of a block's presence and values.
-    pub fn data<'a>(&self, pages: &'a Pages, block: &BlockRef) -> Result<&'a [u8]> {
+    pub fn data<'a>(&self, pages: &'a Pages, block: &BlockRef) -> Result<Bytes<'a>> {
         let len = u64::from(block.len);
-        pages.slice(Section::ChunkData, self.data, block.offset, len)
+        match &self.cold {
+            Some(cold) if len > 0 => cold.bytes(pages, self.data, block.offset, len),
+            _ => self.plain(pages, block.offset, len).map(Bytes::File),
+        }
     }
 
-    /// The bytes of all blocks of a chunk.
+    fn plain<'a>(&self, pages: &'a Pages, offset: u64, len: u64) -> Result<&'a [u8]> {
+        // An empty slice may stand behind the section where that is shorter than what it stands for.
+        let offset = if len == 0 { 0 } else { offset };
+        pages.slice(Section::ChunkData, self.data, offset, len)
+    }
+
+    /// The bytes of all blocks of a chunk, which is not in cold pages.
     pub fn chunk_data<'a>(&self, pages: &'a Pages, chunk: &Chunk<'_>) -> Result<&'a [u8]> {
-        pages.slice(Section::ChunkData, self.data, chunk.data_at, chunk.data_len)
+        debug_assert!(!self.is_cold());
+        self.plain(pages, chunk.data_at, chunk.data_len)
     }
 
     /// The error of a block that does not decode.
     pub fn corrupt_block(&self, pages: &Pages, block: &BlockRef) -> crate::Error {
-        let place = self.data.offset + block.offset;
-        pages.corrupt(Section::ChunkData.name(), place)
+        let place = match &self.cold {
+            Some(cold) => cold.place(pages, block.offset),
+            None => block.offset,
+        };
+        pages.corrupt(Section::ChunkData.name(), self.data.offset + place)
     }
 }
 

@@ -11,8 +11,10 @@ const HEADER_MAGIC: [u8; 8] = *b"PLIMSEG\n";
 const FOOTER_MAGIC: [u8; 8] = *b"PLIMEND\n";
 /// The newest format that is read, and the one that is written.
 pub const FORMAT: u32 = 1;
-/// The feature bits that are understood: none yet.
-pub const FEATURES: u32 = 0;
+/// The feature bits that are understood.
+pub const FEATURES: u32 = FEATURE_COLD;
+/// Values lie in cold pages, and [`Section::ColdPages`] says where.
+pub const FEATURE_COLD: u32 = 1;
 /// The header's length.
 pub const HEADER_BYTES: usize = 64;
 /// The trailer's length: footer length, footer checksum, magic.
@@ -24,7 +26,8 @@ pub const GROUP: u32 = 64;
 /// Tag sets behind one offset.
 pub const TAG_SETS_GROUP: u32 = 16;
 
-const SECTIONS: usize = 12;
+/// How many sections there may be; the last is there in cold segments only.
+pub const SECTIONS: usize = 13;
 
 /// The sections of a segment. The numbers are stored on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +57,8 @@ pub enum Section {
     Schema = 11,
     /// Checksums of all pages before it.
     Checksums = 12,
+    /// Where cold pages lie, and what they stand for.
+    ColdPages = 13,
 }
 
 impl Section {
@@ -70,6 +75,7 @@ impl Section {
             Self::Postings => "the postings",
             Self::Schema => "the schema",
             Self::Checksums => "the checksums",
+            Self::ColdPages => "the index of cold pages",
         }
     }
 }
@@ -97,11 +103,11 @@ pub struct Header {
 }
 
 /// Encodes the header of a segment of this format.
-pub fn encode_header(identity: SegmentIdentity) -> [u8; HEADER_BYTES] {
+pub fn encode_header(identity: SegmentIdentity, features: u32) -> [u8; HEADER_BYTES] {
     let mut bytes = Vec::with_capacity(HEADER_BYTES);
     bytes.extend(HEADER_MAGIC);
     bytes.extend(FORMAT.to_le_bytes());
-    bytes.extend(FEATURES.to_le_bytes());
+    bytes.extend(features.to_le_bytes());
     for number in [
         identity.partition,
         identity.segment,
@@ -172,9 +178,14 @@ impl Footer {
     /// Encodes the footer with its trailer, and says its checksum.
     pub fn encode(&self) -> (Vec<u8>, u32) {
         let mut bytes = Vec::new();
-        let count = u32::try_from(SECTIONS).expect("a dozen");
+        let there = if self.section(Section::ColdPages) == Span::default() {
+            &self.sections[..SECTIONS - 1]
+        } else {
+            &self.sections[..]
+        };
+        let count = u32::try_from(there.len()).expect("a dozen");
         bytes.extend(count.to_le_bytes());
-        for (number, span) in (1u32..).zip(&self.sections) {
+        for (number, span) in (1u32..).zip(there) {
             bytes.extend(number.to_le_bytes());
             bytes.extend(span.offset.to_le_bytes());
             bytes.extend(span.len.to_le_bytes());

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use plimsoll_wal::storage::Region;
 
+use super::cold::ReadState;
 use super::layout::{Footer, Section, Span};
 use crate::codec::Malformed;
 use crate::{Error, Result};
@@ -21,11 +22,19 @@ pub struct Pages {
     checksums: Vec<u32>,
     /// One bit a page: its checksum was right.
     verified: Box<[AtomicU64]>,
+    shared: Arc<ReadState>,
+    /// Whether it was said that something in the file does not verify.
+    said: AtomicBool,
 }
 
 impl Pages {
     /// Takes the region and reads the checksums that `footer` names.
-    pub fn new(path: &Path, region: Arc<dyn Region>, footer: &Footer) -> Result<Self> {
+    pub fn new(
+        path: &Path,
+        region: Arc<dyn Region>,
+        footer: &Footer,
+        shared: &Arc<ReadState>,
+    ) -> Result<Self> {
         let span = footer.section(Section::Checksums);
         let corrupt = || Error::Corrupt {
             what: Section::Checksums.name(),
@@ -52,11 +61,18 @@ impl Pages {
             covered,
             checksums,
             verified: (0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            shared: Arc::clone(shared),
+            said: AtomicBool::new(false),
         })
     }
 
-    /// The error of a structure at `offset` that does not verify.
+    /// The error of a structure at `offset` that does not verify: counted, and said once a file.
     pub fn corrupt(&self, what: &'static str, offset: u64) -> Error {
+        self.shared.count_corrupt();
+        if !self.said.swap(true, Ordering::Relaxed) {
+            let path = self.path.display();
+            tracing::error!(%path, offset, what, "a segment does not verify; what needs it fails");
+        }
         Error::Corrupt {
             what,
             path: self.path.clone(),

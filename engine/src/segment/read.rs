@@ -1,6 +1,7 @@
 //! Decodes one block: its times, its values, the rows that lie in a range.
 
 use super::chunks::{BlockRef, Chunks};
+use super::cold::Bytes;
 use super::pages::Pages;
 use super::times::Times;
 use crate::codec::{Malformed, boolean, float, integer, text};
@@ -52,7 +53,7 @@ impl Source<'_> {
 
     /// Reads the times of a block, and which of them are present where it is sparse, into
     /// `scratch`; answers the bytes of its values.
-    fn load(&self, block: &BlockRef, scratch: &mut Scratch) -> Result<&[u8]> {
+    fn load(&self, block: &BlockRef, scratch: &mut Scratch) -> Result<Bytes<'_>> {
         let corrupt = |_: Malformed| self.chunks.corrupt_block(self.pages, block);
         let bytes = self.chunks.data(self.pages, block)?;
         let here = (self.token, block.time_block);
@@ -66,11 +67,12 @@ impl Source<'_> {
         if block.sparse {
             let rows = block.time_block.extent.count;
             let bitmap = bytes
-                .split_at_checked(rows.div_ceil(8))
+                .get(..rows.div_ceil(8))
                 .ok_or_else(|| corrupt(Malformed("a block without its bitmap")))?;
             scratch.present.clear();
-            boolean::read_bitmap(bitmap.0, rows, &mut scratch.present).map_err(corrupt)?;
-            Ok(bitmap.1)
+            boolean::read_bitmap(bitmap, rows, &mut scratch.present).map_err(corrupt)?;
+            let bitmap_len = bitmap.len();
+            Ok(bytes.skip(bitmap_len))
         } else {
             Ok(bytes)
         }
@@ -95,7 +97,7 @@ impl Source<'_> {
         } else {
             present.resize(present.len() + scratch.times.len(), true);
         }
-        decode(block, bytes, &mut scratch.integers, values).map_err(corrupt)?;
+        decode(block, &bytes, &mut scratch.integers, values).map_err(corrupt)?;
         let new = &present[present_start..];
         let count = new.iter().filter(|there| **there).count();
         if count != block.count as usize || values.len() - values_start != count {
@@ -130,7 +132,7 @@ impl Source<'_> {
         } else {
             times.extend_from_slice(&scratch.times);
         }
-        decode(block, bytes, &mut scratch.integers, values).map_err(corrupt)?;
+        decode(block, &bytes, &mut scratch.integers, values).map_err(corrupt)?;
         let count = block.count as usize;
         let new = &times[times_start..];
         if new.len() != count

@@ -9,7 +9,8 @@ use roaring::RoaringBitmap;
 
 use super::bounds::Objects;
 use super::chunks::{BlockRef, Chunk, Chunks, Group};
-use super::layout::{self, FEATURES, FORMAT, Footer, Section, Span};
+use super::cold::{ColdPages, ReadState};
+use super::layout::{self, FEATURE_COLD, FEATURES, FORMAT, Footer, Section, Span};
 use super::pages::Pages;
 use super::postings::Postings;
 use super::read::{Scratch, Source};
@@ -54,6 +55,20 @@ impl Segment {
         facts: &SegmentFacts,
         mode: ReadMode,
     ) -> Result<Self> {
+        Self::open_with(storage, path, facts, mode, &Arc::default())
+    }
+
+    /// As [`Self::open`], with what an engine's segments share.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(
+        storage: &dyn Storage,
+        path: &Path,
+        facts: &SegmentFacts,
+        mode: ReadMode,
+        shared: &Arc<ReadState>,
+    ) -> Result<Self> {
         static NEXT_TOKEN: AtomicU64 = AtomicU64::new(0);
         let region = storage.region(path, mode)?;
         let corrupt = |what: &'static str, offset: u64| Error::Corrupt {
@@ -77,22 +92,25 @@ impl Segment {
             .ok()
             .filter(|footer| footer.header_crc == header.crc && header.format == FORMAT)
             .ok_or_else(|| corrupt("the footer of a segment", end))?;
-        let pages = Pages::new(path, region, &footer)?;
+        let pages = Pages::new(path, region, &footer, shared)?;
         let symbols = Symbols::new(&pages, &footer)?;
         let schema = Schema::read(&pages, &footer, &symbols)?;
         let sets = schema.measurements.iter().map(|m| m.ids);
         let objects = Objects::new(&footer, sets.chain(schema.columns.iter().map(|c| c.ids)));
+        let token = NEXT_TOKEN.fetch_add(1, Ordering::Relaxed);
+        let is_cold = header.features & FEATURE_COLD != 0;
+        let cold = is_cold.then(|| ColdPages::new(&footer, token, shared));
         Ok(Self {
             identity: header.identity,
             facts: *facts,
-            token: NEXT_TOKEN.fetch_add(1, Ordering::Relaxed),
+            token,
             pages,
             symbols,
             tag_sets: TagSets::new(&footer),
             objects,
             postings: footer.section(Section::Postings),
             times: Times::new(&footer),
-            chunks: Chunks::new(&footer),
+            chunks: Chunks::new(&footer, cold),
             schema,
         })
     }
@@ -101,6 +119,12 @@ impl Segment {
     #[must_use]
     pub fn identity(&self) -> SegmentIdentity {
         self.identity
+    }
+
+    /// Whether its values lie in cold pages.
+    #[must_use]
+    pub fn is_cold(&self) -> bool {
+        self.chunks.is_cold()
     }
 
     /// What the manifest knows of it.
@@ -412,7 +436,7 @@ impl Segment {
         Ok(rows)
     }
 
-    /// The encoded values of a chunk, verified and not decoded.
+    /// The encoded values of a chunk, verified and not decoded; not of a cold segment.
     ///
     /// # Errors
     /// [`Error::Corrupt`].

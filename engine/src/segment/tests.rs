@@ -6,6 +6,8 @@
     reason = "a test's numbers are small"
 )]
 
+mod cold;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -1,0 +1,221 @@
+//! Where the values of a cold segment lie: in pages that are decoded as a whole, and the few that
+//! were decoded last, which the blocks of many tag sets share.
+
+use std::collections::VecDeque;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::layout::{Footer, Section, Span};
+use super::pages::Pages;
+use crate::Result;
+use crate::codec::cold;
+use crate::codec::varint::Cursor;
+
+/// How many decoded pages all cold segments of an engine keep: 16 MiB, as they are about 64 KiB.
+const DECODED_PAGES_MAX: usize = 256;
+/// They are kept in as many parts, so that threads do not wait for each other.
+const PARTS: usize = 16;
+
+/// What the open segments of an engine share: the pages that were decoded last, and how often
+/// reading found damage.
+#[derive(Debug, Default)]
+pub struct ReadState {
+    parts: [Mutex<VecDeque<Decoded>>; PARTS],
+    corrupt_reads: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Decoded {
+    /// The segment's token.
+    token: u64,
+    /// The page's number.
+    number: u64,
+    bytes: Arc<[u8]>,
+}
+
+impl ReadState {
+    /// How many reads found bytes that do not verify.
+    #[must_use]
+    pub fn corrupt_reads(&self) -> u64 {
+        self.corrupt_reads.load(Ordering::Relaxed)
+    }
+
+    /// Counts a read that found such bytes.
+    pub(super) fn count_corrupt(&self) {
+        self.corrupt_reads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn part(&self, token: u64, number: u64) -> &Mutex<VecDeque<Decoded>> {
+        let part = token.wrapping_mul(7).wrapping_add(number) % PARTS as u64;
+        &self.parts[usize::try_from(part).expect("fewer than 16")]
+    }
+
+    fn find(&self, token: u64, number: u64) -> Option<Arc<[u8]>> {
+        let mut part = self.part(token, number).lock();
+        let same = |page: &Decoded| page.token == token && page.number == number;
+        let at = part.iter().position(same)?;
+        let page = part.remove(at)?;
+        let bytes = Arc::clone(&page.bytes);
+        part.push_front(page);
+        Some(bytes)
+    }
+
+    fn keep(&self, token: u64, number: u64, bytes: &Arc<[u8]>) {
+        let mut part = self.part(token, number).lock();
+        part.truncate(DECODED_PAGES_MAX / PARTS - 1);
+        part.push_front(Decoded {
+            token,
+            number,
+            bytes: Arc::clone(bytes),
+        });
+    }
+
+    /// Forgets the pages of a segment that is closed.
+    fn forget(&self, token: u64) {
+        for part in &self.parts {
+            part.lock().retain(|page| page.token != token);
+        }
+    }
+}
+
+/// Bytes of blocks: of the file, or of a decoded page.
+#[derive(Debug, Clone)]
+pub enum Bytes<'a> {
+    /// As they lie in the file.
+    File(&'a [u8]),
+    /// Some of a page's.
+    Page(Arc<[u8]>, Range<usize>),
+}
+
+impl Bytes<'_> {
+    /// Without the first `len`, which are there.
+    pub fn skip(self, len: usize) -> Self {
+        match self {
+            Self::File(bytes) => Self::File(&bytes[len..]),
+            Self::Page(page, range) => Self::Page(page, range.start + len..range.end),
+        }
+    }
+}
+
+impl Deref for Bytes<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::File(bytes) => bytes,
+            Self::Page(page, range) => &page[range.clone()],
+        }
+    }
+}
+
+/// What one entry of the index says: where a page starts in what all stand for, and in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    stands_at: u64,
+    lies_at: u64,
+}
+
+const ENTRY_BYTES: u64 = 16;
+
+/// The cold pages of a segment.
+#[derive(Debug)]
+pub struct ColdPages {
+    index: Span,
+    /// How many pages: one less than there are entries.
+    count: u64,
+    token: u64,
+    decoded: Arc<ReadState>,
+}
+
+impl Drop for ColdPages {
+    fn drop(&mut self) {
+        self.decoded.forget(self.token);
+    }
+}
+
+impl ColdPages {
+    /// The pages that `footer` names, of the segment of `token`.
+    pub fn new(footer: &Footer, token: u64, decoded: &Arc<ReadState>) -> Self {
+        let index = footer.section(Section::ColdPages);
+        Self {
+            index,
+            count: (index.len / ENTRY_BYTES).saturating_sub(1),
+            token,
+            decoded: Arc::clone(decoded),
+        }
+    }
+
+    fn entry(&self, pages: &Pages, number: u64) -> Result<Entry> {
+        let at = number * ENTRY_BYTES;
+        pages.decode(Section::ColdPages, self.index, at, ENTRY_BYTES, |bytes| {
+            let mut cursor = Cursor::new(bytes);
+            Ok(Entry {
+                stands_at: cursor.u64_fixed()?,
+                lies_at: cursor.u64_fixed()?,
+            })
+        })
+    }
+
+    /// The number of the page that holds a place in what the pages stand for.
+    fn number(&self, pages: &Pages, offset: u64) -> Result<u64> {
+        let (mut low, mut high) = (0, self.count);
+        while low + 1 < high {
+            let middle = low + (high - low) / 2;
+            if self.entry(pages, middle)?.stands_at <= offset {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// Where the page that holds `offset` lies, for an error.
+    pub fn place(&self, pages: &Pages, offset: u64) -> u64 {
+        let number = self.number(pages, offset);
+        let entry = number.and_then(|number| self.entry(pages, number));
+        entry.map_or(0, |entry| entry.lies_at)
+    }
+
+    /// `len` bytes from `offset` on, of one page in the section `data`.
+    pub fn bytes<'a>(
+        &self,
+        pages: &'a Pages,
+        data: Span,
+        offset: u64,
+        len: u64,
+    ) -> Result<Bytes<'a>> {
+        let number = self.number(pages, offset)?;
+        let (entry, next) = (self.entry(pages, number)?, self.entry(pages, number + 1)?);
+        let corrupt = || pages.corrupt(Section::ColdPages.name(), self.index.offset);
+        let stored_len = next.lies_at.checked_sub(entry.lies_at);
+        let page_len = next.stands_at.checked_sub(entry.stands_at);
+        let start = offset.checked_sub(entry.stands_at);
+        let (Some(stored_len), Some(page_len), Some(start)) = (stored_len, page_len, start) else {
+            return Err(corrupt());
+        };
+        let size = |bytes: u64| usize::try_from(bytes).map_err(|_| corrupt());
+        if start.checked_add(len).is_none_or(|end| end > page_len) {
+            return Err(corrupt());
+        }
+        let range = size(start)?..size(start + len)?;
+        if let Some(page) = self.decoded.find(self.token, number) {
+            return Ok(Bytes::Page(page, range));
+        }
+        let stored = pages.slice(Section::ChunkData, data, entry.lies_at, stored_len)?;
+        let decoded = cold::decode(stored, size(page_len)?)
+            .map_err(|_| pages.corrupt(Section::ChunkData.name(), data.offset + entry.lies_at))?;
+        match decoded {
+            Some(bytes) => {
+                let page: Arc<[u8]> = bytes.into();
+                self.decoded.keep(self.token, number, &page);
+                Ok(Bytes::Page(page, range))
+            }
+            // Behind the byte that says so.
+            None => Ok(Bytes::File(&stored[1..][range])),
+        }
+    }
+}
