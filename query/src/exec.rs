@@ -7,17 +7,17 @@ mod call;
 pub(crate) mod column;
 pub(crate) mod context;
 pub(crate) mod error;
-mod load;
+pub(crate) mod load;
 mod merged;
-mod pool;
-mod select;
+pub(crate) mod pool;
+pub(crate) mod select;
 mod table;
 pub(crate) mod window;
 
 use std::sync::Arc;
 
 use plimsoll_engine::catalog::{CatalogChange, MakeDefault, PolicySpec};
-use plimsoll_engine::{Deletion, PartitionId, TimeRange};
+use plimsoll_engine::{Deletion, PartitionId, TimeRange, Timestamp};
 
 pub use context::{
     Cancel, Collect, Context, FillPrevious, Hints, INTERRUPTED, Limits, Options, SharedMemory,
@@ -29,8 +29,9 @@ pub use pool::Execution;
 use crate::ast::{PolicyTerms, Select, Statement};
 use crate::check;
 use crate::delete;
+use crate::explain;
 use crate::plan::Plan;
-use crate::rows::{Cell, Rows};
+use crate::rows::{Cell, Message, Rows};
 use crate::show;
 use select::Run;
 use table::Table;
@@ -103,6 +104,11 @@ pub fn execute_as(
         Statement::ShowCardinality { of, exact, show } => {
             show::cardinality(*of, *exact, show, context, &mut emitter)?;
         }
+        Statement::Explain {
+            select,
+            analyze,
+            verbose,
+        } => explain_as(select, *analyze, *verbose, context, None, &mut emitter)?,
         Statement::ShowShards => show::shards(context, &mut emitter)?,
         Statement::ShowShardGroups => show::shard_groups(context, &mut emitter)?,
         Statement::DropShard { id } => {
@@ -113,6 +119,51 @@ pub fn execute_as(
     Ok(Outcome::Done)
 }
 
+/// EXPLAIN ANALYZE, with the phases timed by `clock`.
+///
+/// # Errors
+/// As [`execute`].
+pub fn explain_analyze(
+    select: &Select,
+    verbose: bool,
+    context: &Context<'_>,
+    clock: &dyn Fn() -> Timestamp,
+    sink: &mut dyn Sink,
+) -> Result<()> {
+    context.cancel.check()?;
+    let mut emitter = Emitter::new(context, sink);
+    explain_as(select, true, verbose, context, Some(clock), &mut emitter)
+}
+
+fn explain_as(
+    select: &Select,
+    analyze: bool,
+    verbose: bool,
+    context: &Context<'_>,
+    clock: explain::Clock<'_>,
+    emitter: &mut Emitter<'_>,
+) -> Result<()> {
+    let detail = if verbose {
+        explain::Detail::Series
+    } else {
+        explain::Detail::Sums
+    };
+    let (column, lines) = if analyze {
+        let lines = explain::analyze(select, detail, context, clock)?;
+        ("EXPLAIN ANALYZE", lines)
+    } else {
+        ("QUERY PLAN", explain::explain(select, detail, context)?)
+    };
+    let values = lines
+        .into_iter()
+        .map(|line| vec![Cell::String(line.into())]);
+    emitter.rows(Rows {
+        columns: [column.into()].into(),
+        values: values.collect(),
+        ..Rows::default()
+    })
+}
+
 fn run_select(
     execution: Execution,
     select: &Select,
@@ -121,6 +172,10 @@ fn run_select(
 ) -> Result<()> {
     let checked = check::check(select, context.now)?;
     let plan = Plan::new(&checked.select, context)?;
+    if context.options.hints == Hints::Given {
+        let hints = plan.hints(&checked.select);
+        hints.into_iter().for_each(|hint| emitter.hint(hint));
+    }
     let mut columns = vec![Arc::clone(&plan.time_name)];
     columns.extend(plan.fields.iter().map(|output| Arc::clone(&output.column)));
     let columns: Arc<[Arc<str>]> = columns.into();
@@ -175,6 +230,14 @@ impl<'a> Emitter<'a> {
             timezone: timezone.cloned(),
             partial: false,
         })
+    }
+
+    /// Hands over a note on what was probably meant.
+    fn hint(&mut self, text: String) {
+        self.sink.message(Message {
+            level: "warning",
+            text,
+        });
     }
 
     /// Hands over one series.
@@ -269,7 +332,6 @@ fn spec(terms: &PolicyTerms, name: Option<String>) -> PolicySpec {
 /// What a statement is called in "… is not supported yet".
 fn name_of(statement: &Statement) -> &'static str {
     match statement {
-        Statement::Explain { .. } => "EXPLAIN",
         Statement::CreateContinuousQuery { .. } => "CREATE CONTINUOUS QUERY",
         Statement::DropContinuousQuery { .. } => "DROP CONTINUOUS QUERY",
         Statement::CreateSubscription { .. } => "CREATE SUBSCRIPTION",

@@ -2,8 +2,10 @@
 //!
 //! Each takes whole slices, so that a window costs one call and a point none.
 
+pub(crate) mod counter;
 pub(crate) mod fill;
 pub(crate) mod fold;
+pub(crate) mod hll;
 pub(crate) mod holt_winters;
 pub(crate) mod integral;
 pub(crate) mod math;

@@ -8,6 +8,7 @@ pub mod check;
 pub mod condition;
 pub mod delete;
 pub mod exec;
+mod explain;
 mod functions;
 mod go_text;
 pub mod json;
@@ -23,7 +24,7 @@ mod token;
 
 pub use exec::{
     Cancel, Collect, Context, Effect, Error, Execution, FillPrevious, Hints, Limits, Options,
-    Outcome, Sink, execute, execute_as,
+    Outcome, Sink, execute, execute_as, explain_analyze,
 };
 pub use go_text::{go_duration, go_seconds, go_time};
 pub use parser::{Parameter, Params, ParseError, parse, parse_expression};

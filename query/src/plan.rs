@@ -6,6 +6,7 @@
 mod call;
 mod condition;
 mod fields;
+mod hint;
 mod kind;
 mod node;
 mod source;
@@ -25,7 +26,7 @@ pub(crate) use source::{Derived, Source, Stored, kind_in, kind_over};
 pub(crate) use time::split;
 
 use crate::ast::{Dimension, Expr, Fill, FillNumber, Reference, Select};
-use crate::exec::context::Context;
+use crate::exec::context::{Context, FillPrevious};
 use crate::exec::error::{Error, Result};
 use crate::functions::fill::Filling;
 
@@ -58,6 +59,10 @@ pub(crate) struct Plan {
     pub(crate) ascending: bool,
     /// What windows without points get.
     pub(crate) filling: Option<Filling>,
+    /// How many ns before the range fill(previous) looks for a value.
+    pub(crate) look_back_ns: i64,
+    /// How many windows before the range are read for that, and for the first steps of counters.
+    pub(crate) back: i64,
     /// What a row's cell without a value gets.
     pub(crate) blank: Blank,
     /// Rows of a series.
@@ -175,7 +180,22 @@ impl Plan {
             _ => own,
         };
         let ascending = outer.map_or_else(|| select.is_ascending(), |outer| outer.ascending);
-        let read = reading_range(select, range, interval, ascending, outer);
+        let look_back_ns = look_back_ns(select, context, ascending, interval);
+        let look_back = match interval.every {
+            0 => 0,
+            every => look_back_ns / every + i64::from(look_back_ns % every > 0),
+        };
+        let back = if interval.every > 0 && select.fields.iter().any(|f| has_counter(&f.expr)) {
+            look_back.saturating_add(1)
+        } else {
+            look_back
+        };
+        let mut read = reading_range(select, range, interval, ascending, outer);
+        read.start.0 = read
+            .start
+            .0
+            .saturating_sub(interval.every.saturating_mul(back));
+        let read = read.intersect(&TimeRange::ALL);
         let below = Outer {
             range: read,
             interval,
@@ -200,6 +220,8 @@ impl Plan {
             zone_name: select.timezone.as_deref().map(Into::into),
             ascending,
             filling,
+            look_back_ns,
+            back,
             blank: blank(select.fill),
             rows: Slice {
                 limit: select.limit,
@@ -242,7 +264,18 @@ impl Plan {
         } else {
             range.end.0 = range.end.0.saturating_add(more);
         }
+        range.start.0 = range.start.0.saturating_sub(self.back_ns());
         range.intersect(&TimeRange::ALL)
+    }
+
+    /// How much is read before the range for counters and fill(previous), here and below.
+    fn back_ns(&self) -> i64 {
+        let below = self.sources.iter().map(|source| match source {
+            Source::Stored(_) => 0,
+            Source::Derived(derived) => derived.plan.back_ns(),
+        });
+        let own = self.interval.every.saturating_mul(self.back);
+        own.saturating_add(below.max().unwrap_or(0))
     }
 
     /// Whether its one call answers points, which other columns may go with.
@@ -274,6 +307,35 @@ fn reading_range(
         range.end.0 = range.end.0.saturating_add(more);
     }
     range.intersect(&TimeRange::ALL)
+}
+
+/// How many ns before the range fill(previous) looks for a value.
+fn look_back_ns(
+    select: &Select,
+    context: &Context<'_>,
+    ascending: bool,
+    interval: Interval,
+) -> i64 {
+    match context.options.fill_previous {
+        FillPrevious::LookBack(ns)
+            if select.fill == Fill::Previous && ascending && interval.every > 0 =>
+        {
+            ns
+        }
+        _ => 0,
+    }
+}
+
+/// Whether an expression calls rate() or increase().
+fn has_counter(expr: &Expr) -> bool {
+    match expr {
+        Expr::Call(call) => {
+            matches!(&*call.name, "rate" | "increase") || call.arguments.iter().any(has_counter)
+        }
+        Expr::Binary { left, right, .. } => has_counter(left) || has_counter(right),
+        Expr::Paren(inner) => has_counter(inner),
+        _ => false,
+    }
 }
 
 /// How many windows a field's calls may read more than the range has.

@@ -282,4 +282,13 @@ fn a_shard_that_is_dropped_is_gone_from_every_answer() {
     engine.write("d", "other", &batch).unwrap();
     assert_ne!(other(&engine).expect("a new shard")[0], shard[0]);
     assert!(rows(&engine, "SELECT usage FROM d.other.cpu").contains("77.5"));
+    // Rows of the dropped one that are still in the head do not come back with a flush.
+    ours(
+        &engine,
+        "ns",
+        &format!("DROP SHARD {}", other(&engine).unwrap()[0]),
+    );
+    engine.flush().unwrap();
+    assert_eq!(other(&engine), None);
+    assert_eq!(rows(&engine, "SELECT usage FROM d.other.cpu"), "");
 }

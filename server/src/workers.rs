@@ -12,6 +12,8 @@ use tokio::task::{JoinError, JoinHandle};
 const QUERIES_MAX: usize = 256;
 /// Writes where the setting says that there is no limit.
 const WRITES_MAX: usize = 256;
+/// Requests that list or kill queries, at a time: they find room when queries have taken all.
+const MANAGEMENT_MAX: usize = 2;
 /// Passwords that are checked at a time: each takes a core and 19 MiB for some 20 ms.
 const VERIFICATIONS_MAX: usize = 2;
 /// How long a password waits for its turn.
@@ -47,6 +49,7 @@ pub(crate) struct Workers {
     write_limits: WriteLimits,
     queries: Arc<Semaphore>,
     queries_max: usize,
+    management: Arc<Semaphore>,
     verifications: Arc<Semaphore>,
 }
 
@@ -71,6 +74,7 @@ impl Workers {
             write_limits,
             queries: Arc::new(Semaphore::new(queries_max)),
             queries_max,
+            management: Arc::new(Semaphore::new(MANAGEMENT_MAX)),
             verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
         }
     }
@@ -78,7 +82,7 @@ impl Workers {
     /// How many threads the runtime must allow for all of this.
     pub(crate) fn threads_max(queries_max: Option<usize>, write_limits: WriteLimits) -> usize {
         let queries_max = queries_max.unwrap_or(QUERIES_MAX).min(QUERIES_MAX);
-        write_limits.running() + queries_max + VERIFICATIONS_MAX + SPARE_THREADS
+        write_limits.running() + queries_max + MANAGEMENT_MAX + VERIFICATIONS_MAX + SPARE_THREADS
     }
 
     /// How many queries run now.
@@ -145,6 +149,16 @@ impl Workers {
             ))
         })?;
         // The job answers through its channel, which says so where it ends before its time.
+        drop(run(permit, job));
+        Ok(())
+    }
+
+    /// Starts a request that lists or kills queries, beside those.
+    pub(crate) fn management(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Refused> {
+        let permit = Arc::clone(&self.management).try_acquire_owned();
+        let permit = permit.map_err(|_| {
+            Refused::Full(format!("{MANAGEMENT_MAX} requests list or kill queries"))
+        })?;
         drop(run(permit, job));
         Ok(())
     }

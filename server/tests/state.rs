@@ -9,7 +9,14 @@ use support::http::encode;
 use support::{Server, directory, eventually, now_ns};
 
 fn server(data: &tempfile::TempDir) -> Server {
-    let server = Server::start_with(data.path(), &["--no-cgroup"]);
+    server_with(data, "")
+}
+
+fn server_with(data: &tempfile::TempDir, settings: &str) -> Server {
+    let config = data.path().join("c.toml");
+    std::fs::write(&config, settings).expect("the settings can be written");
+    let flags = ["--no-cgroup", "--config", &config.to_string_lossy()];
+    let server = Server::start_with(data.path(), &flags);
     let start = now_ns() - 1_000_000_000_000;
     let lines: String = (0..20_000)
         .map(|i| format!("m v={i}i {}\n", start + i * 1_000))
@@ -42,7 +49,8 @@ fn show_queries_contains_itself() {
 #[test]
 fn a_killed_query_says_that_it_was_interrupted() {
     let data = directory();
-    let server = server(&data);
+    // Listing and killing find room where queries have taken all.
+    let server = server_with(&data, "max_concurrent_queries = 1\n");
     // An answer that is larger than what stands between the server and a client that reads nothing.
     let many = encode(&"SELECT * FROM m;".repeat(400));
     let mut stream = TcpStream::connect(&server.client.address).unwrap();
@@ -62,6 +70,10 @@ fn a_killed_query_says_that_it_was_interrupted() {
             .find(|row| row[1].as_str().unwrap().starts_with("SELECT"));
         long.map(|row| row[0].as_u64().unwrap())
     });
+    let busy = server
+        .client
+        .query("k8s", "SHOW QUERIES; SHOW DATABASES", "");
+    assert_eq!(busy.status, 503, "{}", busy.text());
     let kill = |id: u64| server.query("k8s", &format!("KILL QUERY {id}"), "");
     assert_eq!(kill(id).to_string(), "{\"results\":[{\"statement_id\":0}]}");
     assert_eq!(kill(id)["results"][0]["error"], "already killed");
@@ -119,4 +131,55 @@ fn diagnostics_name_version_process_and_settings() {
     assert_eq!(fact("config-coordinator", "query-timeout"), "1m0s");
     let one = server.query("", "SHOW DIAGNOSTICS FOR 'build'", "");
     assert_eq!(one["results"][0]["series"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn explain_analyze_times_its_phases() {
+    let data = directory();
+    let server = server(&data);
+    let answer = server.query("k8s", "EXPLAIN ANALYZE SELECT count(v) FROM m", "");
+    let series = &answer["results"][0]["series"][0];
+    assert_eq!(series["columns"], serde_json::json!(["EXPLAIN ANALYZE"]));
+    let lines = series["values"].as_array().unwrap();
+    let lines: Vec<&str> = lines.iter().filter_map(|row| row[0].as_str()).collect();
+    for phase in ["planning_time: ", "execution_time: ", "total_time: "] {
+        let line = lines.iter().find(|line| line.starts_with(phase));
+        assert!(line.is_some_and(|line| line.ends_with('s')), "{lines:?}");
+    }
+    assert!(lines.contains(&"answered: 1 rows in 1 series"), "{lines:?}");
+}
+
+#[test]
+fn a_hint_goes_with_the_answer_unless_it_is_switched_off() {
+    let query = "SELECT v FROM t WHERE host = \"a\"";
+    for (settings, expected) in [("", 1), ("query_hints = false\n", 0)] {
+        let data = directory();
+        let server = server_with(&data, settings);
+        server.write("k8s", "t,host=a v=1");
+        let answer = server.query("k8s", query, "");
+        let result = &answer["results"][0];
+        assert!(result["series"].is_null(), "{answer}");
+        let messages = result["messages"].as_array();
+        assert_eq!(messages.map_or(0, Vec::len), expected, "{answer}");
+        if expected == 1 {
+            assert_eq!(result["messages"][0]["level"], "warning");
+        }
+    }
+}
+
+#[test]
+fn fill_previous_looks_back_where_the_setting_says_so() {
+    let query =
+        "SELECT last(v) FROM rare WHERE time >= now() - 2m GROUP BY time(1m) fill(previous)";
+    for (settings, is_answered) in [("", false), ("fill_previous_lookback = \"1h\"\n", true)] {
+        let data = directory();
+        let server = server_with(&data, settings);
+        server.write("k8s", &format!("rare v=5 {}", now_ns() - 600_000_000_000));
+        let answer = server.query("k8s", query, "");
+        let series = &answer["results"][0]["series"];
+        assert_eq!(series.is_array(), is_answered, "{answer}");
+        if is_answered {
+            assert_eq!(series[0]["values"][0][1], 5);
+        }
+    }
 }

@@ -64,6 +64,14 @@ impl Column<'_> {
                 self.technical(call, 4, &["none", "exponential", "simple"])
             }
             "integral" => self.integral(call),
+            "rate" => {
+                count(call, 1, 2)?;
+                self.counter(call)
+            }
+            "increase" => {
+                count(call, 1, 1)?;
+                self.counter(call)
+            }
             "count_hll" => {
                 count(call, 1, 1)?;
                 self.all.has_only_selectors = false;
@@ -274,6 +282,14 @@ impl Column<'_> {
         }
         check_unit(call)?;
         self.all.has_only_selectors = false;
+        self.symbol(call, &call.arguments[0])
+    }
+
+    /// A function of the steps of counters: an aggregate with a unit.
+    fn counter(&mut self, call: &Call) -> Result {
+        check_unit(call)?;
+        self.all.has_only_selectors = false;
+        self.all.extra_windows = self.all.extra_windows.max(1);
         self.symbol(call, &call.arguments[0])
     }
 

@@ -1,5 +1,7 @@
 //! Runs one call over one group.
 
+mod counters;
+
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -42,6 +44,7 @@ impl Points {
 }
 
 /// Runs calls over a group.
+#[derive(Clone, Copy)]
 pub(crate) struct Caller<'a> {
     /// The statement.
     pub(crate) run: &'a Run<'a>,
@@ -51,6 +54,17 @@ pub(crate) struct Caller<'a> {
     pub(crate) members: &'a [Member<'a>],
     /// The windows of the SELECT.
     pub(crate) windows: &'a Windows,
+    /// Whether it runs for the answer.
+    pub(crate) seeds: Seeds,
+}
+
+/// Whether a call is run for the answer, or for what fill(previous) begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seeds {
+    /// For the answer: windows are filled.
+    AreUsed,
+    /// Over the time before the range: nothing is filled.
+    AreLookedFor,
 }
 
 /// What one call is run with.
@@ -63,6 +77,13 @@ struct Job<'a> {
     is_lone_selector: bool,
     /// Whether columns go with it.
     with_columns: bool,
+}
+
+impl<'a> Job<'a> {
+    /// The same over other windows.
+    fn over(&self, windows: Windows) -> Self {
+        Self { windows, ..*self }
+    }
 }
 
 impl Caller<'_> {
@@ -85,6 +106,7 @@ impl Caller<'_> {
             return match call.function {
                 Function::Transform(transform) => self.transform_points(call, transform, before),
                 Function::HoltWinters(forecast) => self.forecast(call, forecast, before),
+                Function::CountSketch => Ok(counters::counts_of(before)),
                 _ => Ok(before),
             };
         }
@@ -108,6 +130,9 @@ impl Caller<'_> {
         match call.function {
             Function::Fold(fold) => self.fold(&job, fold),
             Function::Whole(whole) => self.whole(&job, whole),
+            Function::Counter(counter) => self.counter(&job, counter),
+            Function::Sketch => self.sketches(&job),
+            Function::CountSketch => self.counts(&job),
             Function::Integral(unit) => self.integral(&job, unit),
             Function::Transform(transform) => self.transform(&job, transform),
             Function::HoltWinters(_) => Err(Error::invalid(format!(
@@ -466,8 +491,49 @@ impl Caller<'_> {
         }
     }
 
+    /// The points with one more in the first window, where that has none: what was there before
+    /// the range. None where that is not asked for, or nothing was there.
+    fn seeded(&self, job: &Job<'_>, points: &Points) -> Result<Option<(Vec<i64>, Column)>> {
+        let first = job.windows.of(job.windows.start).0;
+        if self.plan.look_back_ns == 0
+            || job.windows.start <= plimsoll_engine::model::TIME_MIN.0
+            || points.times.first() == Some(&first)
+        {
+            return Ok(None);
+        }
+        let past = Windows {
+            start: job
+                .windows
+                .start
+                .saturating_sub(self.plan.look_back_ns)
+                .max(plimsoll_engine::model::TIME_MIN.0),
+            end: job.windows.start - 1,
+            ..job.windows.clone()
+        };
+        let unfilled = Caller {
+            seeds: Seeds::AreLookedFor,
+            ..*self
+        };
+        let before = unfilled.nested(job.call, past, job.extra, false)?;
+        let Some(last) = before.times.len().checked_sub(1) else {
+            return Ok(None);
+        };
+        let mut times = vec![first];
+        times.extend(&points.times);
+        let seed = before.column.slice(last..last + 1);
+        let is_empty = points.times.is_empty();
+        let rest = (!is_empty).then(|| points.column.clone());
+        Ok(Some((
+            times,
+            Column::concat([seed].into_iter().chain(rest).collect()),
+        )))
+    }
+
     /// Fills the windows without points, where GROUP BY time and fill() ask for it.
     fn fill(&self, job: &Job<'_>, points: Points, is_count: bool) -> Result<Points> {
+        if self.seeds == Seeds::AreLookedFor {
+            return Ok(points);
+        }
         let Some(mut filling) = self.plan.filling.filter(|_| job.windows.is_grouped()) else {
             return Ok(points);
         };
@@ -475,21 +541,19 @@ impl Caller<'_> {
             filling = Filling::Integer(0);
         }
         let ascending = self.plan.ascending;
-        let Some(bounds) = fill::bounds(&job.windows, ascending, &points.times) else {
+        let seeded = self.seeded(job, &points)?;
+        let (starts, column) = seeded.as_ref().map_or_else(
+            || (&points.times, &points.column),
+            |(times, column)| (times, column),
+        );
+        let Some(bounds) = fill::bounds(&job.windows, ascending, starts) else {
             return Ok(points);
         };
         self.run.check_buckets(fill::count(&job.windows, bounds))?;
-        let Column::Typed { values, .. } = &points.column else {
+        let Column::Typed { values, .. } = column else {
             return Ok(points);
         };
-        let (times, column) = fill::apply(
-            filling,
-            &job.windows,
-            ascending,
-            bounds,
-            &points.times,
-            values,
-        );
+        let (times, column) = fill::apply(filling, &job.windows, ascending, bounds, starts, values);
         let beside = points
             .beside
             .into_iter()

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use plimsoll_engine::model::{FieldType, Values};
+use plimsoll_engine::model::{FieldType, TIME_MIN, Values};
 use plimsoll_engine::{Series, TimeRange, Timestamp};
 
 use super::column::{Column, align, can_cast, cast, cast_cell, cell_from, gather, slice};
 use super::error::Result;
 use super::select::Run;
 use super::table::Table;
+use super::window::Windows;
 use crate::ast::{Cast, Reference};
 use crate::plan::{Decision, Derived, Kind, Node, Stored};
 use crate::rows::Cell;
@@ -32,6 +33,8 @@ pub(crate) enum Member<'a> {
         table: Arc<Table>,
         /// How many windows before the range were read for it.
         extra: i64,
+        /// How many more were read, of which calls that do not need them know nothing.
+        back: i64,
     },
 }
 
@@ -107,7 +110,19 @@ impl Member<'_> {
                 range: range.intersect(&run.readable),
             }
             .load(argument, beside, decision)?,
-            Self::Table { derived, table, .. } => from_table(derived, table, argument, beside),
+            Self::Table {
+                derived,
+                table,
+                back,
+                ..
+            } => {
+                let block = from_table(derived, table, argument, beside);
+                if *back == 0 {
+                    block
+                } else {
+                    block.map(|block| within(derived, block, range))
+                }
+            }
         };
         if let Some(block) = &block {
             run.count_points(block.times.len() * (1 + beside.len()))?;
@@ -298,6 +313,34 @@ fn join(before: (Vec<i64>, Values), after: (Vec<i64>, Values)) -> (Vec<i64>, Val
     order.sort_by_key(|row| times[*row as usize]);
     let sorted = order.iter().map(|row| times[*row as usize]).collect();
     (sorted, gather(&values, &order))
+}
+
+/// The rows that lie in a range: more were read where a call needs some before it. A window that
+/// the range begins in belongs to it.
+fn within(derived: &Derived, mut block: Block, range: TimeRange) -> Block {
+    let plan = &derived.plan;
+    let start = if plan.interval.every > 0 && range.start > TIME_MIN {
+        let windows = Windows {
+            every: plan.interval.every,
+            offset: plan.interval.offset,
+            start: range.start.0,
+            end: range.end.0,
+            zone: plan.zone.clone(),
+        };
+        windows.of(range.start.0).0
+    } else {
+        range.start.0
+    };
+    let is_inside = |time: i64| (start..=range.end.0).contains(&time);
+    if !block.times.iter().all(|time| is_inside(*time)) {
+        let rows = (0_u32..).zip(&block.times);
+        let kept = rows
+            .filter(|(_, time)| is_inside(**time))
+            .map(|(row, _)| row);
+        let kept: Vec<u32> = kept.collect();
+        block.keep(&kept);
+    }
+    block
 }
 
 /// Reads a subquery's table.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use plimsoll_engine::TimeRange;
 use plimsoll_engine::model::TIME_MAX;
 
-use super::call::{Caller, Points};
+use super::call::{Caller, Points, Seeds};
 use super::column::{Column, cast_cell, cell_from};
 use super::context::Context;
 use super::error::{Error, Result};
@@ -86,7 +86,14 @@ impl<'a> Run<'a> {
     /// # Errors
     /// [`Error::Limit`].
     pub(crate) fn hold(&self, block: &Block) -> Result<()> {
-        let bytes = held_bytes(block);
+        self.hold_bytes(held_bytes(block))
+    }
+
+    /// Counts bytes that stay in memory until the statement is answered.
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub(crate) fn hold_bytes(&self, bytes: u64) -> Result<()> {
         let held = self.held_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let limits = self.context.limits;
         let all = limits.memory_shared.take(bytes);
@@ -98,6 +105,16 @@ impl<'a> Run<'a> {
     fn release(&self, bytes: u64) {
         self.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.context.limits.memory_shared.give_back(bytes);
+    }
+
+    /// Values that were read so far.
+    pub(crate) fn points_read(&self) -> u64 {
+        self.points.load(Ordering::Relaxed)
+    }
+
+    /// Series that were found so far.
+    pub(crate) fn series_read(&self) -> u64 {
+        self.series.load(Ordering::Relaxed)
     }
 
     fn count_series(&self, more: usize) -> Result<()> {
@@ -257,7 +274,9 @@ impl<'a> Run<'a> {
         extra: i64,
         groups: &mut BTreeMap<Key, Vec<Member<'p>>>,
     ) -> Result<()> {
-        let longer = windows.extended(extra, plan.ascending);
+        let longer = windows
+            .extended(extra, plan.ascending)
+            .extended(plan.back, true);
         let bounds = range(longer.start, longer.end);
         let ascending = plan.ascending;
         let mut tables = Vec::new();
@@ -284,6 +303,7 @@ impl<'a> Run<'a> {
                 derived,
                 table,
                 extra,
+                back: plan.back,
             });
         }
         Ok(())
@@ -305,6 +325,7 @@ impl<'a> Run<'a> {
                 plan,
                 members,
                 windows,
+                seeds: Seeds::AreUsed,
             };
             let mut answers = Vec::with_capacity(plan.calls.len());
             for (call, _) in &plan.calls {
@@ -400,7 +421,7 @@ fn check(what: &'static str, got: u64, limit: u64) -> Result<()> {
 }
 
 /// The windows of a SELECT within `bounds`.
-fn windows(plan: &Plan, bounds: TimeRange) -> Windows {
+pub(crate) fn windows(plan: &Plan, bounds: TimeRange) -> Windows {
     let mut range = plan.range.intersect(&bounds);
     if range.end > TIME_MAX {
         range.end = TIME_MAX;

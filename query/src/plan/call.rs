@@ -2,6 +2,7 @@
 
 use crate::ast::{self, Expr, Reference};
 use crate::exec::error::{Error, Result};
+use crate::functions::counter::Counter;
 use crate::functions::holt_winters::{Forecast, HoltWinters};
 use crate::functions::technical::{Indicator, Technical, Warmup};
 use crate::functions::{Fold, Sign, Transform, Whole};
@@ -26,6 +27,12 @@ pub(crate) enum Function {
     Fold(Fold),
     /// Over whole windows.
     Whole(Whole),
+    /// Over the steps of each series.
+    Counter(Counter),
+    /// Sketches of distinct values.
+    Sketch,
+    /// How many values sketches hold.
+    CountSketch,
     /// Area in a unit of ns.
     Integral(i64),
     /// Over neighbours; a derivative's unit of 0 is the default.
@@ -43,19 +50,13 @@ pub(crate) enum Input {
     Call(Box<Call>),
 }
 
-/// Functions of 1.x that come later.
-const LATER: [&str; 3] = ["sum_hll", "count_hll", "merge_hll"];
-
 impl Call {
     /// Reads a call.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with InfluxDB's text, [`Error::Unsupported`].
+    /// [`Error::Invalid`] with InfluxDB's text.
     pub(crate) fn read(call: &ast::Call) -> Result<Self> {
         let name = call.name.as_str();
-        if LATER.contains(&name) {
-            return Err(Error::invalid(format!("{name}() is not supported yet")));
-        }
         let arguments = call.arguments.as_slice();
         let Some(first) = arguments.first() else {
             return Err(Error::invalid(format!(
@@ -102,6 +103,10 @@ impl Call {
                     "expected integer as last argument in {name}(), found {last}"
                 )));
             }
+            ("rate", unit) => Function::Counter(Counter::Rate(unit_of(name, unit, 1_000_000_000)?)),
+            ("increase", []) => Function::Counter(Counter::Increase),
+            ("sum_hll", []) => Function::Sketch,
+            ("count_hll", []) => Function::CountSketch,
             ("integral", unit) => Function::Integral(unit_of(name, unit, 1_000_000_000)?),
             ("derivative", unit) => {
                 Function::Transform(Transform::Derivative(unit_of(name, unit, 0)?, Sign::Any))
@@ -157,7 +162,10 @@ impl Call {
                 }
             },
         };
-        let is_transform = matches!(function, Function::Transform(_) | Function::HoltWinters(_));
+        let is_transform = matches!(
+            function,
+            Function::Transform(_) | Function::HoltWinters(_) | Function::CountSketch
+        );
         let input = match first {
             Expr::Reference(reference) => Input::Reference(reference.clone()),
             Expr::Call(inner) if is_transform => Input::Call(Box::new(Self::read(inner)?)),
@@ -189,7 +197,12 @@ impl Call {
         match self.function {
             Function::Fold(fold) => fold.is_selector(),
             Function::Whole(whole) => whole.is_selector(),
-            Function::Integral(_) | Function::Transform(_) | Function::HoltWinters(_) => false,
+            Function::Counter(_)
+            | Function::Sketch
+            | Function::CountSketch
+            | Function::Integral(_)
+            | Function::Transform(_)
+            | Function::HoltWinters(_) => false,
         }
     }
 
@@ -308,6 +321,10 @@ fn is_known(name: &str) -> bool {
             | "cumulative_sum"
             | "elapsed"
             | "moving_average"
+            | "rate"
+            | "increase"
+            | "sum_hll"
+            | "count_hll"
     ) || Fold::named(name).is_some()
 }
 

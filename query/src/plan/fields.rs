@@ -207,7 +207,9 @@ fn expand_call(
     };
     let fits = |name: &str, kind: Kind| {
         let by_type = match kind {
-            Kind::Value(FieldType::Float | FieldType::Integer | FieldType::Unsigned) => true,
+            Kind::Value(FieldType::Float | FieldType::Integer | FieldType::Unsigned) => {
+                innermost.name != "count_hll"
+            }
             Kind::Value(FieldType::Boolean) => {
                 takes_anything(&innermost.name) || matches!(&*innermost.name, "min" | "max")
             }
@@ -232,7 +234,15 @@ fn expand_call(
 fn takes_anything(function: &str) -> bool {
     matches!(
         function,
-        "count" | "first" | "last" | "distinct" | "elapsed" | "mode" | "sample"
+        "count"
+            | "count_hll"
+            | "distinct"
+            | "elapsed"
+            | "first"
+            | "last"
+            | "mode"
+            | "sample"
+            | "sum_hll"
     )
 }
 

@@ -109,7 +109,10 @@ fn of_call(name: &str, arguments: &[Kind]) -> Result<Kind> {
     }
     Ok(match name {
         "count" | "elapsed" => Kind::Value(FieldType::Integer),
+        "sum_hll" => Kind::Value(FieldType::String),
+        "count_hll" => Kind::Value(FieldType::Unsigned),
         "mean"
+        | "rate"
         | "median"
         | "integral"
         | "stddev"

@@ -14,9 +14,10 @@ use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
+use plimsoll_query::ast::Statement;
 use plimsoll_query::exec::TIMED_OUT;
 use plimsoll_query::json::Epoch;
-use plimsoll_query::{Cancel, Params};
+use plimsoll_query::{Cancel, Params, parse};
 
 use super::answer::{self, Format};
 use super::body;
@@ -74,6 +75,7 @@ pub(super) async fn serve(
 async fn start(app: &Arc<App>, query: Query, shape: Shape, asynchronous: bool) -> Response {
     let cancel = Arc::new(Cancel::default());
     let (sender, mut incoming) = output::channel(&cancel);
+    let manages = manages_queries(&query);
     let job = {
         let (app, cancel) = (Arc::clone(app), Arc::clone(&cancel));
         move || {
@@ -81,7 +83,12 @@ async fn start(app: &Arc<App>, query: Query, shape: Shape, asynchronous: bool) -
             run::run(&app, &query, &cancel, &sender, out, shape.format);
         }
     };
-    if let Err(refused) = app.workers.query(job) {
+    let started = if manages {
+        app.workers.management(job)
+    } else {
+        app.workers.query(job)
+    };
+    if let Err(refused) = started {
         let (status, text) = refused_problem(refused);
         return refuse(status, &text, shape);
     }
@@ -114,6 +121,18 @@ async fn start(app: &Arc<App>, query: Query, shape: Shape, asynchronous: bool) -
         response.headers_mut().insert(CONTENT_ENCODING, gzip);
     }
     response
+}
+
+/// Whether all that is asked for is to list queries or to kill some: what finds room when queries
+/// have taken all.
+fn manages_queries(query: &Query) -> bool {
+    let word = query.text.split_whitespace().next().unwrap_or_default();
+    let may = word.eq_ignore_ascii_case("SHOW") || word.eq_ignore_ascii_case("KILL");
+    may && parse(&query.text, &query.params).is_ok_and(|statements| {
+        let is_one =
+            |s: &Statement| matches!(s, Statement::ShowQueries | Statement::KillQuery { .. });
+        !statements.is_empty() && statements.iter().all(is_one)
+    })
 }
 
 /// An error, in the format that the answer would have had.

@@ -10,7 +10,9 @@ use plimsoll_engine::catalog::CatalogChange;
 use plimsoll_query::ast::Statement;
 use plimsoll_query::json::Epoch;
 use plimsoll_query::rows::{Cell, Message, Rows};
-use plimsoll_query::{Cancel, Context, Effect, Error, Outcome, Params, Sink, execute, parse};
+use plimsoll_query::{
+    Cancel, Context, Effect, Error, Outcome, Params, Sink, execute, explain_analyze, parse,
+};
 use tokio::sync::mpsc;
 
 use super::super::answer::{Answer, Format};
@@ -146,6 +148,16 @@ fn one(
             chunk_size: query.chunk_size,
             options: app.query.options,
         };
+        if let Statement::Explain {
+            select,
+            analyze: true,
+            verbose,
+        } = statement
+        {
+            let clock = || app.clock.now();
+            return explain_analyze(select, *verbose, &context, &clock, sink)
+                .map_err(|error| error.to_string());
+        }
         let outcome = execute(statement, &context, sink).map_err(|error| error.to_string())?;
         match outcome {
             Outcome::Done => Ok(()),
