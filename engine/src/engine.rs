@@ -63,7 +63,13 @@ pub struct Options {
     pub reader_backlog_bytes_max: u64,
     /// How segments are read.
     pub read_mode: ReadMode,
+    /// How many bytes a second a merge writes, unless a partition has too many segments. None: as
+    /// many as it can.
+    pub merge_bytes_per_second: Option<u64>,
 }
+
+/// How many bytes a second a merge writes by default.
+pub const MERGE_BYTES_PER_SECOND: u64 = 64 << 20;
 
 impl Options {
     /// The defaults, for `directory`.
@@ -77,6 +83,7 @@ impl Options {
             log_bytes_max: 512 << 20,
             reader_backlog_bytes_max: 1 << 30,
             read_mode: ReadMode::Map,
+            merge_bytes_per_second: Some(MERGE_BYTES_PER_SECOND),
         }
     }
 }
@@ -102,6 +109,8 @@ pub struct EngineStats {
     pub compactions: u64,
     /// Merges that failed since the start; the old segments stayed.
     pub compactions_failed: u64,
+    /// How often a merge was put off since the start, as too little of the disk was free.
+    pub compactions_put_off: u64,
     /// Bytes of segments that merges read since the start.
     pub compaction_bytes_read: u64,
     /// Bytes of segments that merges wrote since the start.
@@ -136,6 +145,7 @@ struct Counters {
     deletions: AtomicU64,
     compactions: AtomicU64,
     compactions_failed: AtomicU64,
+    compactions_put_off: AtomicU64,
     compaction_bytes_read: AtomicU64,
     compaction_bytes_written: AtomicU64,
     compaction_values_copied: AtomicU64,
@@ -276,6 +286,7 @@ impl Engine {
                 .sum(),
             compactions: self.counters.compactions.load(Ordering::Relaxed),
             compactions_failed: self.counters.compactions_failed.load(Ordering::Relaxed),
+            compactions_put_off: self.counters.compactions_put_off.load(Ordering::Relaxed),
             compaction_bytes_read: self.counters.compaction_bytes_read.load(Ordering::Relaxed),
             compaction_bytes_written: self
                 .counters

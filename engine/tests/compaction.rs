@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use plimsoll_engine::catalog::{CatalogChange, HOUR_NS};
 use plimsoll_engine::predicate::TagPredicate;
 use plimsoll_engine::{
-    Batch, Chosen, Deletion, Engine, FieldValue, Snapshot, TimeRange, Timestamp,
+    Batch, Chosen, Clock, Deletion, Engine, FieldValue, Options, Snapshot, TimeRange, Timestamp,
 };
 use plimsoll_wal::storage::{Memory, Storage};
 use proptest::prelude::*;
@@ -381,6 +381,46 @@ fn a_merge_that_fills_the_disk_leaves_nothing_behind() {
     storage.limit_bytes(None);
     engine.compact_all(&GO_ON).unwrap();
     assert_eq!(files(&storage), 1);
+    assert_eq!(dump(&engine.snapshot(), TimeRange::ALL), before);
+}
+
+#[test]
+fn a_merge_is_put_off_while_too_little_of_the_disk_is_free() {
+    let (engine, storage) = four_segments();
+    let used = storage.used_bytes();
+    storage.limit_bytes(Some(used + (100 << 20)));
+    assert_eq!(engine.compact_step(&GO_ON).unwrap(), None);
+    assert_eq!(engine.stats().compactions_put_off, 1);
+    assert_eq!(engine.compact_step(&GO_ON).unwrap(), None);
+    assert_eq!(
+        engine.stats().compactions_put_off,
+        1,
+        "not tried again at once"
+    );
+    assert_eq!(files(&storage), 4);
+    drop(engine);
+    storage.limit_bytes(Some(used + (1 << 30)));
+    let (engine, _) = open(&storage);
+    assert!(engine.compact_step(&GO_ON).unwrap().is_some());
+    assert_eq!(files(&storage), 1);
+}
+
+#[test]
+fn a_merge_writes_no_quicker_than_it_may() {
+    let (engine, storage) = four_segments();
+    drop(engine);
+    let clock = clock();
+    let options = Options {
+        merge_bytes_per_second: Some(10),
+        ..options()
+    };
+    let (engine, _) = Engine::open(storage.clone(), options, clock.clone()).unwrap();
+    let before = dump(&engine.snapshot(), TimeRange::ALL);
+    assert!(engine.compact_step(&GO_ON).unwrap().is_some());
+    assert!(
+        clock.now().0 >= NOW + SECOND,
+        "the clock that it waits with has gone on"
+    );
     assert_eq!(dump(&engine.snapshot(), TimeRange::ALL), before);
 }
 

@@ -1,6 +1,6 @@
 //! The wall clock: the one place that asks the machine what time it is.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use plimsoll_engine::{Clock, Timestamp};
 
@@ -19,5 +19,9 @@ impl Clock for SystemClock {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+    }
+
+    fn wait(&self, duration: Duration) {
+        std::thread::park_timeout(duration);
     }
 }

@@ -339,6 +339,13 @@ pub(crate) fn figures(app: &App) -> Vec<Figure> {
             "Merges that failed and left the segments as they were.",
         ),
         e(
+            "compactionsPutOff",
+            "compactions_put_off_total",
+            Counter,
+            stats.compactions_put_off,
+            "Merges that were put off, as too little of the disk was free.",
+        ),
+        e(
             "compactionReadBytes",
             "compaction_read_bytes_total",
             Counter,

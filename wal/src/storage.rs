@@ -142,6 +142,15 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// [`crate::Error::Io`].
     fn exists(&self, path: &Path) -> Result<bool>;
 
+    /// How many bytes may still be written below a directory, where that is known. A disk that
+    /// cannot say is taken to have room; a write that fails says otherwise.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`].
+    fn free_bytes(&self, _path: &Path) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// Makes creations, renames and removals in a directory durable.
     ///
     /// # Errors

@@ -44,14 +44,14 @@ pub(crate) struct Input {
 
 /// Puts every point of `inputs`, lowest rank first, that no tombstone hides into `builder`, in the
 /// segment's order; of two values of one field, series and time the one of the higher rank stays.
-/// Asks `goes_on` between batches whether it should.
+/// Asks `goes_on` between batches whether it should, with the bytes that were written.
 ///
 /// # Errors
 /// [`Error::Corrupt`] where a segment does not verify; what the builder answers.
 pub(crate) fn merge(
     inputs: &[Input],
     builder: &mut SegmentBuilder,
-    goes_on: &dyn Fn() -> bool,
+    goes_on: &dyn Fn(u64) -> bool,
 ) -> Result<Ended> {
     let tag_sets = TagSets::of(inputs.iter().map(|input| &*input.segment))?;
     let mut columns: BTreeMap<(&Arc<str>, &Arc<str>, FieldType), Sources> = BTreeMap::new();
@@ -77,7 +77,7 @@ pub(crate) fn merge(
         };
         let places: Vec<u32> = merging.places(&sources)?.iter().collect();
         for batch in places.chunks(BATCH_TAG_SETS) {
-            if !goes_on() {
+            if !goes_on(builder.written_bytes()) {
                 return Ok(Ended::Stopped);
             }
             merging.batch(&sources, batch[0], batch[batch.len() - 1], builder)?;

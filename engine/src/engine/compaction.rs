@@ -10,7 +10,8 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::Result;
 use crate::compaction::{
-    Candidate, Ended, Input, Run, SEGMENTS_MAX, Temperature, merge, plan, plan_whole,
+    Candidate, Ended, Input, Pace, Run, SEGMENTS_MAX, Temperature, has_room, merge, plan,
+    plan_whole,
 };
 use crate::manifest::SegmentEntry;
 use crate::model::Timestamp;
@@ -118,7 +119,7 @@ impl Engine {
         merging
             .retry
             .retain(|id, again| *again > now && partitions.contains_key(id));
-        let planned = partitions
+        let mut planned: Vec<_> = partitions
             .values()
             .filter(|partition| !merging.retry.contains_key(&partition.id))
             // What cannot be read keeps its place between the others.
@@ -128,16 +129,39 @@ impl Engine {
                 let run = plan(&candidates(partition), temperature)?;
                 Some((partition, run, temperature))
             })
-            .min_by_key(|(_, run, _)| (!run.is_urgent, run.bytes));
-        let Some((partition, run, temperature)) = planned else {
+            .collect();
+        planned.sort_by_key(|(_, run, _)| (!run.is_urgent, run.bytes));
+        let free_bytes = self.storage.free_bytes(&self.paths.root)?;
+        let again = Timestamp(now.0.saturating_add(MERGE_RETRY_NS));
+        for (partition, run, _) in &planned {
+            if !has_room(run.bytes, free_bytes) {
+                self.put_off(partition, run, free_bytes);
+                merging.retry.insert(partition.id, again);
+            }
+        }
+        let fits = |(_, run, _): &(_, Run, _)| has_room(run.bytes, free_bytes);
+        let Some((partition, run, temperature)) = planned.into_iter().find(fits) else {
             return Ok(None);
         };
-        let merged = self.merge_run(partition, run, temperature, stop);
+        let rate = self.options.merge_bytes_per_second;
+        let pace = Pace::start(rate.filter(|_| !run.is_urgent), now);
+        let merged = self.merge_run(partition, run, temperature, pace, stop);
         if merged.is_err() {
-            let again = Timestamp(now.0.saturating_add(MERGE_RETRY_NS));
             merging.retry.insert(partition.id, again);
         }
         merged
+    }
+
+    fn put_off(&self, partition: &Partition, run: &Run, free_bytes: Option<u64>) {
+        let counter = &self.counters.compactions_put_off;
+        counter.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(
+            partition = partition.id.0,
+            run.bytes,
+            free_bytes,
+            "too little of the disk is free to merge segments: the new one is written before the \
+             old ones go"
+        );
     }
 
     /// Flushes the head, then merges every partition into one segment, in cold pages; answers what
@@ -157,7 +181,10 @@ impl Engine {
             };
             let planned = plan_whole(&candidates(&partition));
             let done = match planned.filter(|_| partition.damaged.is_empty()) {
-                Some(run) => self.merge_run(&partition, run, Temperature::Cold, stop)?,
+                Some(run) => {
+                    let pace = Pace::start(None, self.clock.now());
+                    self.merge_run(&partition, run, Temperature::Cold, pace, stop)?
+                }
                 None => self.compacted(&partition, &partition),
             };
             all.extend(done);
@@ -175,6 +202,7 @@ impl Engine {
         partition: &Arc<Partition>,
         run: Run,
         temperature: Temperature,
+        pace: Pace,
         stop: &AtomicBool,
     ) -> Result<Option<Compacted>> {
         let is_there = || self.state.read().partitions.contains_key(&partition.id);
@@ -183,6 +211,20 @@ impl Engine {
         if !goes_on() {
             return Ok(None);
         }
+        let goes_on = |written: u64| {
+            while let Some(wait) = pace.wait(written, self.clock.now()) {
+                if !goes_on() {
+                    return false;
+                }
+                let before = self.clock.now();
+                self.clock.wait(wait);
+                if self.clock.now() <= before {
+                    // A clock that stands still would hold it up for ever.
+                    break;
+                }
+            }
+            goes_on()
+        };
         let result = self
             .write_merged(partition, run.places, temperature, &goes_on)
             .and_then(|merged| match merged {
@@ -212,7 +254,7 @@ impl Engine {
         partition: &Partition,
         places: Range<usize>,
         temperature: Temperature,
-        goes_on: &dyn Fn() -> bool,
+        goes_on: &dyn Fn(u64) -> bool,
     ) -> Result<Option<Merged>> {
         let segments = partition.segments[places].to_vec();
         let inputs: Vec<Input> = segments

@@ -247,6 +247,15 @@ impl SegmentBuilder {
         self.points
     }
 
+    /// How many bytes of the file were written so far.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        match &self.data {
+            ChunkData::Memory(_) => 0,
+            ChunkData::File(writer) => writer.offset(),
+            ChunkData::Cold(cold) => cold.written_bytes(),
+        }
+    }
+
     /// How many bytes the encoded values take so far.
     #[must_use]
     pub fn encoded_bytes(&self) -> usize {

@@ -221,6 +221,12 @@ impl Storage for Disk {
         fs::exists(directory_path(path)).map_err(|source| Error::io("look for", path, source))
     }
 
+    fn free_bytes(&self, path: &Path) -> Result<Option<u64>> {
+        let found = rustix::fs::statvfs(directory_path(path))
+            .map_err(|source| Error::io("statvfs", path, source.into()))?;
+        Ok(Some(found.f_bavail.saturating_mul(found.f_frsize)))
+    }
+
     fn sync_directory(&self, path: &Path) -> Result<()> {
         let directory = fs::File::open(directory_path(path))
             .map_err(|source| Error::io("open", path, source))?;

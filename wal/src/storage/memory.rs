@@ -448,6 +448,12 @@ impl Storage for Memory {
         Ok(state.names.find(&plain(path)).is_some())
     }
 
+    fn free_bytes(&self, _path: &Path) -> Result<Option<u64>> {
+        let state = self.state.lock();
+        let free = |capacity: u64| capacity.saturating_sub(state.used_bytes());
+        Ok(state.capacity_bytes.map(free))
+    }
+
     fn sync_directory(&self, path: &Path) -> Result<()> {
         let mut state = self.begin("sync", path)?;
         let key = plain(path);

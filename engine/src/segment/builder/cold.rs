@@ -181,6 +181,11 @@ impl ColdWriter {
         self.finished.drain(..)
     }
 
+    /// How many bytes of the file were written.
+    pub fn written_bytes(&self) -> u64 {
+        self.writer.offset()
+    }
+
     /// Ends the last page.
     pub fn end(&mut self) -> Result<()> {
         self.end_page()
