@@ -1,5 +1,6 @@
 //! The glue: one open database directory.
 
+mod backup;
 mod compaction;
 mod delete;
 mod flush;
@@ -26,6 +27,7 @@ use crate::segment::{ReadState, Segment, SegmentFacts};
 use crate::snapshot::Snapshot;
 use crate::{Clock, Result};
 
+pub use backup::Companion;
 pub use compaction::Compacted;
 pub use delete::{Chosen, Deletion};
 pub use open::OpenReport;
@@ -226,6 +228,12 @@ impl Engine {
         };
         self.drop_partitions(&gone)?;
         Ok(Applied::Changed)
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn directory(&self) -> &std::path::Path {
+        &self.options.directory
     }
 
     /// A read view of everything, as it is now.

@@ -3,13 +3,16 @@
 //! Owns the data model, the log's records, the head, segments, the catalog and retention.
 //! It is synchronous, is given its [`Clock`] and its storage, and knows nothing of HTTP.
 
+pub mod backup;
 pub mod catalog;
+pub mod check;
 pub mod clock;
 pub mod codec;
 mod compaction;
 pub mod engine;
 pub mod error;
 mod head;
+pub mod inspect;
 mod log;
 mod manifest;
 mod merge;
@@ -17,6 +20,7 @@ pub mod model;
 mod partition;
 pub mod predicate;
 mod readers;
+pub mod repair;
 pub mod segment;
 pub mod snapshot;
 mod tombstone;
@@ -24,8 +28,8 @@ mod varint;
 
 pub use clock::Clock;
 pub use engine::{
-    Chosen, Compacted, Deletion, Durability, Engine, EngineStats, OpenReport, Options, Reader,
-    ReaderBatch, ReaderPoints, ReaderPosition, ReaderStart, ReaderStats, Rejected, Written,
+    Chosen, Compacted, Companion, Deletion, Durability, Engine, EngineStats, OpenReport, Options,
+    Reader, ReaderBatch, ReaderPoints, ReaderPosition, ReaderStart, ReaderStats, Rejected, Written,
 };
 pub use error::{Error, Result};
 pub use manifest::FORMAT;

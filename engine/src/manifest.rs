@@ -75,21 +75,22 @@ impl Manifest {
         decode(&region, &path).map(Some)
     }
 
-    /// Replaces the manifest: written aside, synced, renamed, directory synced.
+    /// Replaces the manifest: written aside, synced, renamed, directory synced. Answers its length.
     ///
     /// # Errors
     /// `Io`; the old manifest stands.
-    pub(crate) fn replace(&self, storage: &dyn Storage, directory: &Path) -> Result<()> {
+    pub(crate) fn replace(&self, storage: &dyn Storage, directory: &Path) -> Result<u64> {
         let temporary = directory.join(TEMPORARY);
         if storage.exists(&temporary)? {
             storage.remove(&temporary)?;
         }
         let file = storage.create(&temporary)?;
-        file.write_at(0, &self.encode())?;
+        let bytes = self.encode();
+        file.write_at(0, &bytes)?;
         file.sync()?;
         storage.rename(&temporary, &directory.join(FILE))?;
         storage.sync_directory(directory)?;
-        Ok(())
+        Ok(bytes.len() as u64)
     }
 
     fn encode(&self) -> Vec<u8> {

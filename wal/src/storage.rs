@@ -3,6 +3,7 @@
 //! [`Storage`] names every operation Plimsoll does on a disk. [`disk::Disk`] is the real one,
 //! [`memory::Memory`] keeps files in memory, counts operations, and can cut power at any of them.
 
+mod copy;
 pub mod disk;
 mod map;
 pub mod memory;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use crate::Result;
 
+pub use copy::{copy_bytes, link_or_copy};
 pub use disk::Disk;
 pub use memory::Memory;
 

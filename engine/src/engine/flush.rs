@@ -166,6 +166,21 @@ impl Engine {
         Ok(())
     }
 
+    /// Notes that a start needs nothing of the log: what no segment holds of it cannot be read.
+    pub(super) fn cover_log(&self) -> Result<()> {
+        let mut manifest = self.manifest.lock();
+        let state = self.state.write();
+        let mut edited = manifest.clone();
+        edited.log_covered = self.log.stats().last_sequence;
+        edited.next_generation = edited.next_generation.max(state.open.id);
+        edited.next_partition = state.next_partition;
+        edit_partitions(&mut edited, &state.catalog, &state.partitions);
+        let covered = edited.log_covered;
+        self.replace_manifest(&mut manifest, edited)?;
+        self.log_covered.store(covered, Ordering::SeqCst);
+        Ok(())
+    }
+
     /// Writes an edit; the old manifest stands where that fails.
     pub(super) fn replace_manifest(
         &self,

@@ -28,6 +28,8 @@ pub struct OpenReport {
     pub rows_replayed: u64,
     /// Rows that the log holds but that cannot be read, since rows before them are lost.
     pub rows_lost: u64,
+    /// Frames that a repair left out, or that cannot be read without those.
+    pub frames_lost: u64,
     /// A sentence where a torn tail was cut: which file, where, how many bytes.
     pub torn_tail: Option<String>,
     /// Files that no manifest names and that were removed: left by a flush that was cut off.
@@ -65,6 +67,7 @@ impl Engine {
             next_partition: manifest.next_partition,
             next_tombstone: next_tombstone(&partitions),
             partitions: &mut partitions,
+            is_gapped: false,
         };
         let (recovered, generations) = replay.log(&storage, &paths, &manifest, &mut report)?;
         let (catalog, next_partition) = (replay.catalog, replay.next_partition);
@@ -84,6 +87,7 @@ impl Engine {
         let Generations {
             open,
             open_from,
+            is_gapped,
             frozen,
             boundary,
         } = generations;
@@ -133,6 +137,12 @@ impl Engine {
             counters: Counters::default(),
             _lock: lock,
         };
+        if is_gapped {
+            // Once for what is frozen, and once for what was open.
+            engine.flush()?;
+            engine.flush()?;
+            engine.cover_log()?;
+        }
         engine.release_log()?;
         Ok((engine, report))
     }
@@ -157,7 +167,7 @@ fn unreadable((sequence, offset): Fault) -> Error {
 }
 
 /// Makes a directory with its parents, and syncs the entry of each that was not there.
-fn make_durable(storage: &dyn Storage, directory: &Path) -> Result<()> {
+pub(super) fn make_durable(storage: &dyn Storage, directory: &Path) -> Result<()> {
     let mut missing = Vec::new();
     for ancestor in directory.ancestors() {
         if ancestor.as_os_str().is_empty() || storage.exists(ancestor)? {
@@ -194,6 +204,8 @@ struct Generations {
     open: Arc<Generation>,
     /// The first frame of the open one.
     open_from: u64,
+    /// Whether nothing may be written to the open one, for its frames have a gap.
+    is_gapped: bool,
     frozen: Option<Arc<Generation>>,
     /// The last sequence of the frozen one.
     boundary: u64,
@@ -205,6 +217,8 @@ struct Loading<'a> {
     next_partition: u64,
     next_tombstone: u64,
     partitions: &'a mut Partitions,
+    /// Whether a repair has left out frames so far.
+    is_gapped: bool,
 }
 
 impl Loading<'_> {
@@ -221,18 +235,31 @@ impl Loading<'_> {
         let mut last_sequence = manifest.log_covered;
         let mut open_from = manifest.log_covered + 1;
         let mut catalog_error = None;
+        let mut frames_lost = 0;
         let visited = log::recover(storage, &paths.log(), manifest.log_covered, &mut |frame| {
             let before = Arc::clone(replay.generation());
-            let applied = replay.apply(frame.sequence, frame.body, &mut |record| {
-                if let Err(error) = self.apply(record) {
+            let applied = replay.apply(frame.sequence, frame.body, &mut |record| match self
+                .apply(record)
+            {
+                Err(error) if self.is_gapped => {
+                    tracing::error!(%error, "a change needs one that is lost");
+                }
+                Err(error) => {
                     catalog_error.get_or_insert(error);
                 }
+                Ok(()) => {}
             });
+            self.is_gapped |= replay.is_gapped();
             if !Arc::ptr_eq(&before, replay.generation()) {
                 finished.push((before, last_sequence));
                 open_from = frame.sequence;
             }
             last_sequence = frame.sequence;
+            if self.is_gapped {
+                let is_gap = frame.body == Record::gap();
+                frames_lost += u64::from(is_gap || applied.is_err());
+                return Ok(());
+            }
             applied.map_err(unreadable)
         });
         let recovered = visited?;
@@ -241,14 +268,20 @@ impl Loading<'_> {
             return Err(error);
         }
         (report.rows_replayed, report.rows_lost) = replay.rows();
+        report.frames_lost = frames_lost;
         finished.retain(|(generation, _)| !generation.is_empty());
         let frozen = finished.pop();
         assert!(
             finished.is_empty(),
             "a generation is frozen only when the one before is flushed"
         );
-        let open = Arc::clone(replay.generation());
-        if open.is_empty() && frozen.is_none() {
+        let is_gapped = replay.is_gapped();
+        let mut open = Arc::clone(replay.generation());
+        if is_gapped && open.is_empty() {
+            // Behind a gap only another generation can be read.
+            open = Arc::new(Generation::new(open.id + 1));
+            open_from = last_sequence + 1;
+        } else if open.is_empty() && frozen.is_none() {
             // Nothing names its number in the log yet, or the name is all there is: say it again.
             open.define(&Record::Generation(open.id));
         }
@@ -258,6 +291,7 @@ impl Loading<'_> {
             Generations {
                 open,
                 open_from,
+                is_gapped,
                 frozen: frozen.map(|(f, _)| f),
                 boundary,
             },
@@ -289,6 +323,15 @@ impl Loading<'_> {
     /// What the log says of catalog and partitions.
     fn apply(&mut self, record: &Record<'_>) -> Result<()> {
         match record {
+            Record::Catalog { version, .. }
+                if self.is_gapped && *version > self.catalog.version + 1 =>
+            {
+                // Changes before it are lost, and ids with them: it cannot be known what it is of.
+                tracing::error!(
+                    version,
+                    "a change of the catalog is lost with those before it"
+                );
+            }
             Record::Catalog { version, change } if *version > self.catalog.version => {
                 self.catalog.apply(change)?;
                 let catalog = &self.catalog;
@@ -302,6 +345,8 @@ impl Loading<'_> {
                 end,
             } => {
                 self.next_partition = self.next_partition.max(id.0);
+                // Never taken twice, also where its making is lost.
+                self.catalog.next_id = self.catalog.next_id.max(policy.0);
                 self.partitions.entry(*id).or_insert_with(|| Partition {
                     id: *id,
                     policy: *policy,

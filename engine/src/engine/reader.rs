@@ -450,6 +450,7 @@ impl<'a> Found<'a> {
         match entry {
             Entry::Row(row) => self.add_row(&row),
             Entry::Deletion => self.deletions += 1,
+            Entry::Gap => self.frames_lost += 1,
             Entry::Catalog => {
                 self.catalog_changes += 1;
                 // A policy that was not there a moment ago may be now.

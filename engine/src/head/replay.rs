@@ -59,6 +59,9 @@ pub(crate) struct Replay {
     /// Of the generations before this one.
     rows: u64,
     rows_lost: u64,
+    /// Whether frames of this generation are lost. A column, or the start of another generation, may
+    /// be among them, so that numbers mean nothing until the next generation starts.
+    is_gapped: bool,
 }
 
 impl Replay {
@@ -69,12 +72,18 @@ impl Replay {
             shards: HashMap::new(),
             rows: 0,
             rows_lost: 0,
+            is_gapped: false,
         }
     }
 
     /// The generation that the last frame belongs to.
     pub(crate) fn generation(&self) -> &Arc<Generation> {
         &self.target.generation
+    }
+
+    /// Whether frames of it are lost.
+    pub(crate) fn is_gapped(&self) -> bool {
+        self.is_gapped
     }
 
     /// Rows that were applied, and rows that could not be because rows before them are lost; once
@@ -98,7 +107,8 @@ impl Replay {
     /// Takes a frame's body. `other` takes what is not the head's.
     ///
     /// # Errors
-    /// Where a record makes no sense, of this frame or one before.
+    /// Where a record makes no sense, of this frame or one before; where rows are left out behind a
+    /// gap.
     pub(crate) fn apply(
         &mut self,
         sequence: u64,
@@ -107,10 +117,14 @@ impl Replay {
     ) -> Result<(), Fault> {
         let mut reader = Reader::new(body);
         let mut context = Context::default();
+        let mut lost = None;
         while !reader.is_empty() {
             let at = reader.offset();
             let fault = (sequence, at);
             match decode(&mut reader).ok_or(fault)? {
+                Record::Section { .. } if self.is_gapped => {
+                    lost.get_or_insert(fault);
+                }
                 Record::Section { shard, records } => {
                     let shard = usize::try_from(shard).ok().filter(|shard| *shard < SHARDS);
                     let shard = shard.ok_or(fault)?;
@@ -131,7 +145,7 @@ impl Replay {
                     .ok_or(fault)?,
             }
         }
-        Ok(())
+        lost.map_or(Ok(()), Err)
     }
 
     fn record(
@@ -141,6 +155,16 @@ impl Replay {
         context: &mut Context,
         other: Other<'_>,
     ) -> Option<()> {
+        if self.is_gapped {
+            match &record {
+                Record::Row(_) => return None,
+                Record::Column { .. }
+                | Record::TagSet { .. }
+                | Record::Group { .. }
+                | Record::GroupExtend { .. } => return Some(()),
+                _ => {}
+            }
+        }
         let generation = &self.target.generation;
         let shard = match &record {
             Record::TagSet { canonical, .. } => {
@@ -153,6 +177,10 @@ impl Replay {
             }
             Record::GroupExtend { group, .. } => *self.shards.get(group)?,
             Record::Row(header) => *self.shards.get(&context.group(header)?)?,
+            Record::Gap => {
+                self.is_gapped = true;
+                return Some(());
+            }
             Record::Context => {
                 *context = Context::default();
                 return Some(());
@@ -162,6 +190,7 @@ impl Replay {
                     (self.rows, self.rows_lost) = self.rows();
                     self.target = Arc::new(Target::new(Generation::unlogged(*id)));
                     self.shards.clear();
+                    self.is_gapped = false;
                 }
                 return Some(());
             }

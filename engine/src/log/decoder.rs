@@ -101,6 +101,8 @@ pub(crate) enum Entry<'a> {
     Deletion,
     /// The catalog changed.
     Catalog,
+    /// A repair left frames out.
+    Gap,
 }
 
 /// Decodes the frames of one generation after another.
@@ -111,6 +113,7 @@ pub(crate) struct Decoder {
     tag_sets: HashMap<u32, TagSet>,
     groups: HashMap<u32, Group>,
     policies: HashMap<PartitionId, PolicyId>,
+    is_gapped: bool,
     values: RowValues,
     /// Rows that could not be read since rows before them are lost.
     pub(crate) rows_lost: u64,
@@ -122,10 +125,10 @@ impl Decoder {
         self.generation
     }
 
-    /// Frames are lost here, and with them perhaps columns that groups have gained since: what is
-    /// known of groups is forgotten, and a frame that needs it is an error.
+    /// Frames are lost here. A column, or the start of another generation, may be among them, so
+    /// that numbers mean nothing until the next generation starts: frames with rows are errors.
     pub(crate) fn skip(&mut self) {
-        self.groups.clear();
+        self.is_gapped = true;
     }
 
     /// Reads a frame's body.
@@ -139,9 +142,13 @@ impl Decoder {
     ) -> Result<(), usize> {
         let mut reader = Reader::new(body);
         let mut context = Context::default();
+        let mut lost = None;
         while !reader.is_empty() {
             let at = reader.offset();
             match decode(&mut reader).ok_or(at)? {
+                Record::Section { .. } if self.is_gapped => {
+                    lost.get_or_insert(at);
+                }
                 Record::Section { records, .. } => {
                     let start = reader.offset() - records.len();
                     self.section(records, visit).map_err(|at| start + at)?;
@@ -151,7 +158,7 @@ impl Decoder {
                     .ok_or(at)?,
             }
         }
-        Ok(())
+        lost.map_or(Ok(()), Err)
     }
 
     fn section(&mut self, records: &[u8], visit: &mut dyn FnMut(Entry<'_>)) -> Result<(), usize> {
@@ -175,6 +182,16 @@ impl Decoder {
     ) -> Option<()> {
         match record {
             Record::Context => *context = Context::default(),
+            Record::Gap => {
+                self.skip();
+                visit(Entry::Gap);
+            }
+            Record::Row(_) if self.is_gapped => return None,
+            Record::Column { .. }
+            | Record::TagSet { .. }
+            | Record::Group { .. }
+            | Record::GroupExtend { .. }
+                if self.is_gapped => {}
             Record::Generation(id) => {
                 if self.generation != Some(id) {
                     *self = Self {

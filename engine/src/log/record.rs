@@ -21,6 +21,7 @@ const DROP_PARTITION: u8 = 8;
 const CONTEXT: u8 = 9;
 const DELETE: u8 = 10;
 const SECTION: u8 = 11;
+const GAP: u8 = 12;
 /// Records from here on are rows; the low bits are flags.
 pub(super) const ROW: u8 = 0x80;
 
@@ -71,12 +72,21 @@ pub(crate) enum Record<'a> {
     DropPartition(PartitionId),
     /// Rows before and after this do not refer to each other's group and time.
     Context,
+    /// Frames are lost here: a repair left them out.
+    Gap,
     /// Points are deleted.
     Delete(Box<Deleted>),
     /// Records of one shard, which refer to no other's.
     Section { shard: u64, records: &'a [u8] },
     /// A row; its values follow and need the group's shape.
     Row(RowHeader),
+}
+
+impl Record<'_> {
+    /// The body of a frame that stands for frames that a repair left out.
+    pub(crate) fn gap() -> &'static [u8] {
+        &[GAP]
+    }
 }
 
 /// Appends a record; rows are written by [`super::encode_row`].
@@ -147,6 +157,7 @@ pub(crate) fn put_record(out: &mut Vec<u8>, record: &Record<'_>) {
             put(out, id.0);
         }
         Record::Context => out.push(CONTEXT),
+        Record::Gap => out.push(GAP),
         Record::Delete(deleted) => {
             out.push(DELETE);
             deleted.tombstone.encode(out);
@@ -215,6 +226,7 @@ pub(crate) fn decode<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
         },
         DROP_PARTITION => Record::DropPartition(PartitionId(reader.varint()?)),
         CONTEXT => Record::Context,
+        GAP => Record::Gap,
         DELETE => Record::Delete(Box::new(deleted(reader)?)),
         SECTION => {
             let shard = reader.varint()?;

@@ -4,12 +4,12 @@
 //! removed ([`Log::remove_covered`]), and then it says which frames are gone and goes on behind.
 
 use std::ops::{ControlFlow, RangeInclusive};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::file::{Epoch, FRAMES_START_BYTES, Header};
 use super::{Log, LogFile};
 use crate::frame::{FRAME_HEADER_BYTES, Frame, decode, find};
-use crate::storage::{File, ReadMode};
+use crate::storage::{File, ReadMode, copy_bytes};
 use crate::{Error, Result};
 
 /// How much of a file is read at a time; a larger frame is read whole.
@@ -191,6 +191,37 @@ impl Log {
     #[must_use]
     pub fn files(&self) -> Vec<LogFile> {
         self.writer.lock().files()
+    }
+
+    /// Copies what a start needs that knows everything up to `after` from elsewhere: a log that ends
+    /// with the last frame that is durable now. Closed files become second names where the disk can
+    /// do that. The caller keeps them from being removed meanwhile, and syncs `to`.
+    ///
+    /// Answers the last sequence, and the names of the files with their lengths.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Stopped`].
+    pub fn copy_to(&self, to: &Path, after: u64) -> Result<(u64, Vec<(String, u64)>)> {
+        let through = self.sync()?;
+        let (mut from, mut copied) = (after, Vec::new());
+        while from < through {
+            // The lock is given back before anything is copied.
+            let place = self.writer.lock().place_of(from + 1);
+            let Some(place) = place else {
+                break;
+            };
+            let name = place.epoch.file_name();
+            let (source, target) = (self.dir.join(&name), to.join(&name));
+            let is_closed = self.writer.lock().is_closed(place.epoch);
+            if is_closed {
+                crate::storage::link_or_copy(self.storage.as_ref(), &source, &target)?;
+            } else {
+                copy_bytes(self.storage.as_ref(), &source, &target, place.end_bytes)?;
+            }
+            copied.push((name, place.end_bytes));
+            from = place.last_sequence;
+        }
+        Ok((from, copied))
     }
 
     /// Opens the file of `place` for the follower; what is lost where that cannot be.

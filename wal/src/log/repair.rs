@@ -57,13 +57,19 @@ struct Examined {
 
 /// Rewrites a log that [`recover`] calls corrupt into one new file, without what does not verify.
 ///
-/// Frames with a sequence over `after` that are sound are kept in order; they get new sequences
-/// without gaps from `after + 1`. Damaged files stay beside it under another name. `None` where
+/// Wherever frames are missing before others, a frame with the body `gap` stands in for them, so
+/// that whoever reads bodies knows. Frames with a sequence over `after` that are sound are kept in order; they and the
+/// gaps get new sequences from `after + 1`. Damaged files stay beside it under another name. `None` where
 /// nothing is corrupt (a torn tail is not), and nothing is changed.
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::NewerFormat`]: then the log is as it was.
-pub fn repair(storage: &Arc<dyn Storage>, dir: &Path, after: u64) -> Result<Option<Repaired>> {
+pub fn repair(
+    storage: &Arc<dyn Storage>,
+    dir: &Path,
+    after: u64,
+    gap: &[u8],
+) -> Result<Option<Repaired>> {
     match recover(storage, dir, after, &mut |_| Ok::<(), Error>(())) {
         Err(Error::Corrupt { .. }) => {}
         Err(error) => return Err(error),
@@ -77,7 +83,7 @@ pub fn repair(storage: &Arc<dyn Storage>, dir: &Path, after: u64) -> Result<Opti
         got: u64::MAX,
         limit: u64::MAX,
     })?;
-    if let Err(error) = rewrite(storage.as_ref(), dir, epoch, after, &files, &kept) {
+    if let Err(error) = rewrite(storage.as_ref(), dir, epoch, (after, gap), &files, &kept) {
         discard_spare(storage.as_ref(), dir);
         return Err(error);
     }
@@ -190,7 +196,7 @@ fn rewrite(
     storage: &dyn Storage,
     dir: &Path,
     epoch: Epoch,
-    after: u64,
+    (after, gap): (u64, &[u8]),
     files: &[Examined],
     kept: &[(usize, &Salvaged)],
 ) -> Result<()> {
@@ -203,17 +209,28 @@ fn rewrite(
     new.write_at(0, &header.encode())?;
     let mut at = FRAMES_START_BYTES;
     let mut buffer = Vec::new();
-    for (sequence, &(index, frame)) in (header.first_sequence..).zip(kept) {
-        let file = &files[index];
-        let (old, _) = decode(&file.region[frame.range.clone()], file.epoch.0)
-            .expect("the same bytes were a frame when they were examined");
+    let mut sequence = after;
+    // The file gets its name only once all of it is durable, so each frame may say so.
+    let mut append = |body: &[u8]| {
         buffer.clear();
         buffer.resize(FRAME_HEADER_BYTES, 0);
-        buffer.extend_from_slice(old.body);
-        // The file gets its name only once all of it is durable, so each frame may say so.
+        buffer.extend_from_slice(body);
+        sequence += 1;
         seal(&mut buffer, epoch.0, sequence, sequence - 1)?;
         new.write_at(at, &buffer)?;
         at += buffer.len() as u64;
+        Ok::<(), Error>(())
+    };
+    let mut last = after;
+    for &(index, frame) in kept {
+        if frame.sequence > last.saturating_add(1) {
+            append(gap)?;
+        }
+        last = frame.sequence;
+        let file = &files[index];
+        let (old, _) = decode(&file.region[frame.range.clone()], file.epoch.0)
+            .expect("the same bytes were a frame when they were examined");
+        append(old.body)?;
     }
     new.sync()?;
     storage.rename(&dir.join(SPARE_NAME), &dir.join(epoch.file_name()))?;

@@ -309,6 +309,11 @@ impl Writer {
         places.find(|place| place.last_sequence >= sequence)
     }
 
+    /// Whether a file is not written to any more.
+    pub(super) fn is_closed(&self, epoch: Epoch) -> bool {
+        self.closed.iter().any(|file| file.epoch == epoch)
+    }
+
     pub(super) fn files(&self) -> Vec<LogFile> {
         let closed = self.closed.iter().map(|file| LogFile {
             last_sequence: file.last_sequence,

@@ -1,5 +1,5 @@
 use plimsoll_wal::Error;
-use plimsoll_wal::log::{CommitSync, Durability, Tail};
+use plimsoll_wal::log::{CommitSync, Durability, LOG_FORMAT_VERSION, Tail};
 use plimsoll_wal::storage::Memory;
 
 use crate::workload::{commit, disk, log_files, overwrite, read, start};
@@ -173,7 +173,7 @@ fn a_newer_format_is_refused_by_name() {
     let (memory, _) = small_log();
     let path = log_files(&memory).remove(2);
     let mut bytes = memory.bytes(&path).unwrap();
-    bytes[8] = 2;
+    bytes[8] = LOG_FORMAT_VERSION.to_le_bytes()[0] + 1;
     let mut crc = crc32fast::Hasher::new();
     crc.update(&bytes[..12]);
     crc.update(&bytes[16..64]);
@@ -182,9 +182,12 @@ fn a_newer_format_is_refused_by_name() {
     match read(&memory, 0) {
         Err(
             error @ Error::NewerFormat {
-                found: 2, known: 1, ..
+                found,
+                known: LOG_FORMAT_VERSION,
+                ..
             },
         ) => {
+            assert_eq!(found, LOG_FORMAT_VERSION + 1);
             assert!(error.to_string().contains("use a newer plimsoll"));
         }
         other => panic!("{other:?}"),

@@ -5,6 +5,9 @@ use plimsoll_wal::storage::{Memory, Storage};
 
 use crate::workload::{commit, dir, disk, log_files, read, shared, start};
 
+/// What stands for frames that are lost.
+const GAP: &[u8] = &[0xff];
+
 /// Two closed files of three frames and a current one of three.
 fn small_log() -> Memory {
     let memory = disk();
@@ -34,7 +37,7 @@ fn bodies(memory: &Memory, after: u64) -> Vec<u8> {
 fn a_sound_log_is_not_changed() {
     let memory = small_log();
     let files = log_files(&memory);
-    assert_eq!(repair(&shared(&memory), dir(), 0).unwrap(), None);
+    assert_eq!(repair(&shared(&memory), dir(), 0, GAP).unwrap(), None);
     assert_eq!(log_files(&memory), files);
 }
 
@@ -44,7 +47,7 @@ fn corrupt_frames_are_skipped_and_reported_and_the_log_goes_on() {
     let path = log_files(&memory).remove(1);
     damage(&memory, 1, 64 + 48 + 20);
     assert!(matches!(read(&memory, 0), Err(Error::Corrupt { .. })));
-    let repaired = repair(&shared(&memory), dir(), 0).unwrap().unwrap();
+    let repaired = repair(&shared(&memory), dir(), 0, GAP).unwrap().unwrap();
     assert_eq!(repaired.frames, 8);
     assert_eq!(repaired.missing, [5..=5]);
     assert_eq!(
@@ -55,16 +58,16 @@ fn corrupt_frames_are_skipped_and_reported_and_the_log_goes_on() {
             bytes: 48
         }]
     );
-    assert_eq!(bodies(&memory, 0), [1, 2, 3, 4, 6, 7, 8, 9]);
+    assert_eq!(bodies(&memory, 0), [1, 2, 3, 4, 255, 6, 7, 8, 9]);
     let mut aside = path.into_os_string();
     aside.push(".damaged");
     assert!(memory.exists(aside.as_ref()).unwrap());
 
     let log = start(&memory, Durability::Sync, 0).unwrap();
-    assert_eq!(commit(&log, &[10], CommitSync::AsConfigured).unwrap(), 9);
-    assert_eq!(bodies(&memory, 0), [1, 2, 3, 4, 6, 7, 8, 9, 10]);
-    assert_eq!(repair(&shared(&memory), dir(), 0).unwrap(), None);
-    log.remove_covered(8).unwrap();
+    assert_eq!(commit(&log, &[10], CommitSync::AsConfigured).unwrap(), 10);
+    assert_eq!(bodies(&memory, 0), [1, 2, 3, 4, 255, 6, 7, 8, 9, 10]);
+    assert_eq!(repair(&shared(&memory), dir(), 0, GAP).unwrap(), None);
+    log.remove_covered(9).unwrap();
     assert_eq!(
         log_files(&memory).len(),
         1,
@@ -77,7 +80,7 @@ fn a_file_whose_header_is_damaged_gives_its_frames() {
     for file in 0..3 {
         let memory = small_log();
         damage(&memory, file, 30);
-        let repaired = repair(&shared(&memory), dir(), 0).unwrap().unwrap();
+        let repaired = repair(&shared(&memory), dir(), 0, GAP).unwrap().unwrap();
         assert_eq!((repaired.frames, repaired.missing.len()), (9, 0));
         assert_eq!(repaired.losses[0].bytes, 64);
         assert_eq!(bodies(&memory, 0), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
@@ -88,19 +91,19 @@ fn a_file_whose_header_is_damaged_gives_its_frames() {
 fn frames_that_are_covered_are_not_kept_and_sequences_follow_them() {
     let memory = small_log();
     damage(&memory, 1, 64 + 48 + 20);
-    let repaired = repair(&shared(&memory), dir(), 4).unwrap().unwrap();
+    let repaired = repair(&shared(&memory), dir(), 4, GAP).unwrap().unwrap();
     assert_eq!((repaired.frames, repaired.missing), (4, vec![5..=5]));
-    assert_eq!(bodies(&memory, 4), [6, 7, 8, 9]);
-    assert_eq!(read(&memory, 4).unwrap().0.last_sequence, 8);
+    assert_eq!(bodies(&memory, 4), [255, 6, 7, 8, 9]);
+    assert_eq!(read(&memory, 4).unwrap().0.last_sequence, 9);
 }
 
 #[test]
 fn a_file_that_is_gone_is_a_gap() {
     let memory = small_log();
     memory.remove(&log_files(&memory)[1]).unwrap();
-    let repaired = repair(&shared(&memory), dir(), 0).unwrap().unwrap();
+    let repaired = repair(&shared(&memory), dir(), 0, GAP).unwrap().unwrap();
     assert_eq!(repaired.missing, [4..=6]);
-    assert_eq!(bodies(&memory, 0), [1, 2, 3, 7, 8, 9]);
+    assert_eq!(bodies(&memory, 0), [1, 2, 3, 255, 7, 8, 9]);
 }
 
 #[test]
@@ -110,7 +113,7 @@ fn a_power_cut_during_repair_leaves_the_old_log_or_the_new_one() {
         damage(&memory, 0, 64 + 20);
         damage(&memory, 1, 64 + 20);
         memory.cut_at(memory.operations() + cut);
-        if repair(&shared(&memory), dir(), 0).is_ok() {
+        if repair(&shared(&memory), dir(), 0, GAP).is_ok() {
             assert!(cut > 20);
             break;
         }
@@ -120,11 +123,11 @@ fn a_power_cut_during_repair_leaves_the_old_log_or_the_new_one() {
                 entries: Unsynced::Torn(seed),
             });
             if read(&left, 0).is_err() {
-                repair(&shared(&left), dir(), 0).unwrap().unwrap();
+                repair(&shared(&left), dir(), 0, GAP).unwrap().unwrap();
             }
             assert_eq!(
                 bodies(&left, 0),
-                [2, 3, 5, 6, 7, 8, 9],
+                [255, 2, 3, 255, 5, 6, 7, 8, 9],
                 "cut {cut}, seed {seed}"
             );
         }
