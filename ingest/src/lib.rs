@@ -7,6 +7,7 @@
 pub mod cadvisor;
 pub mod cgroup;
 pub mod discover;
+pub mod forward;
 pub mod generic;
 pub mod kubelet;
 pub mod labels;

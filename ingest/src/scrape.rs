@@ -28,7 +28,9 @@ use self::supervisor::Supervisor;
 use crate::discover::Discovery;
 use crate::profile::{ClusterSums, NamespaceSums, Naming, Profile};
 
+pub(crate) use self::client::{bearer, certificates};
 pub use self::error::Error;
+pub(crate) use self::error::chain;
 pub use self::target::{NodeState, Readiness, Target};
 
 /// How to scrape; the same for all targets.

@@ -170,7 +170,7 @@ fn unreachable(url: &Url, error: &reqwest::Error) -> Error {
     }
 }
 
-fn bearer(path: &Path) -> Result<HeaderValue, Error> {
+pub(crate) fn bearer(path: &Path) -> Result<HeaderValue, Error> {
     let failed = |source| Error::File {
         what: "token",
         path: path.to_owned(),
@@ -183,7 +183,7 @@ fn bearer(path: &Path) -> Result<HeaderValue, Error> {
     Ok(value)
 }
 
-fn certificates(path: &Path) -> Result<Vec<Certificate>, Error> {
+pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate>, Error> {
     let pem = std::fs::read(path).map_err(|source| Error::File {
         what: "certificates",
         path: path.to_owned(),
