@@ -9,6 +9,7 @@ mod machine;
 mod network;
 pub(crate) mod path;
 mod read;
+mod sockets;
 mod stats;
 mod tree;
 
@@ -22,8 +23,10 @@ use plimsoll_engine::Timestamp;
 use plimsoll_engine::model::Batch;
 
 use self::engine::Engines;
+pub use self::sockets::{Protocol, Socket};
 use self::stats::Stats;
 use self::tree::{Hierarchy, Leaf};
+use crate::labels;
 use crate::names::{Place, Series, Subject, Writer, stored};
 
 /// How many cgroups are looked at in one collection.
@@ -46,6 +49,8 @@ pub struct Paths {
     pub podman: PathBuf,
     /// containerd's tasks, in a folder for each of its namespaces.
     pub containerd: PathBuf,
+    /// Where engines say how their containers are called.
+    pub sockets: Vec<Socket>,
 }
 
 impl Default for Paths {
@@ -58,6 +63,7 @@ impl Default for Paths {
             docker: "/var/lib/docker/containers".into(),
             podman: "/var/lib/containers/storage".into(),
             containerd: "/run/containerd/io.containerd.runtime.v2.task".into(),
+            sockets: Socket::usual(),
         }
     }
 }
@@ -76,6 +82,8 @@ pub struct Collected {
 pub struct Collector {
     paths: Paths,
     place: Place,
+    /// Labels of containers that become tags; `*` at the end stands for the rest.
+    label_tags: Vec<String>,
     engines: Engines,
     /// When each cgroup was made, by its path, with its inode: the kernel may forget the time of
     /// an inode that it drops from its cache, so the earliest that was seen counts.
@@ -93,7 +101,7 @@ struct Created {
 impl Collector {
     /// A collector of the machine that `paths` show, under `hostname`.
     #[must_use]
-    pub fn new(paths: Paths, hostname: &str, cluster_name: &str) -> Self {
+    pub fn new(paths: Paths, hostname: &str, cluster_name: &str, label_tags: &[String]) -> Self {
         let place = Place {
             cluster_name: cluster_name.to_owned(),
             nodename: hostname.to_owned(),
@@ -103,6 +111,7 @@ impl Collector {
             engines: Engines::new(&paths),
             paths,
             place,
+            label_tags: label_tags.to_vec(),
             created: HashMap::new(),
             devices: HashMap::new(),
         }
@@ -183,7 +192,7 @@ impl Collector {
             .map(|leaf| self.created(leaf, hierarchy, now))
             .collect();
         let networks = network::of_leaves(&self.paths, leaves, &created);
-        let names = self.engines.names(leaves);
+        let names = self.engines.names(leaves, now);
         for (index, leaf) in leaves.iter().enumerate() {
             let Some(mut stats) = hierarchy.stats(&leaf.path) else {
                 continue;
@@ -199,7 +208,15 @@ impl Collector {
                 id: path::container_id(&leaf.path).unwrap_or_default(),
                 image: &named.image,
             };
-            let tag_set = writer.tag_set(&self.place.tags(subject, &[]));
+            let more: Vec<(&str, &str)> = named
+                .labels
+                .iter()
+                .filter(|(key, value)| {
+                    labels::any(&self.label_tags, key) && value.len() <= labels::LABEL_BYTES_MAX
+                })
+                .map(|(key, value)| (key.as_str(), value.as_str()))
+                .collect();
+            let tag_set = writer.tag_set(&self.place.tags(subject, &more));
             stats.write(tag_set, now, writer);
             self.write_disks(&stats, subject, now, writer);
             if let Some(network) = networks.get(&index) {

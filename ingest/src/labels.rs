@@ -113,7 +113,8 @@ impl LabelRules {
     }
 }
 
-fn any(patterns: &[String], key: &str) -> bool {
+/// Whether one of the patterns is `key`, or its beginning where it ends in `*`.
+pub(crate) fn any(patterns: &[String], key: &str) -> bool {
     patterns
         .iter()
         .any(|pattern| match pattern.strip_suffix('*') {

@@ -331,7 +331,7 @@ impl Points<'_> {
     ) {
         let labels = container.spec.labels.iter().flatten();
         let more: Vec<(&str, &str)> = labels
-            .filter(|(key, _)| self.options.label_tags.contains(key))
+            .filter(|(key, _)| crate::labels::any(self.options.label_tags, key))
             .map(|(key, value)| (key.as_str(), value.as_str()))
             .collect();
         let at = At {

@@ -92,6 +92,9 @@ fn all(sources: &SourcesConfig) -> Sources {
         if let Some(root) = &sources.cgroup_root {
             paths.cgroup.clone_from(root);
         }
+        if let Some(sockets) = &sources.engine_sockets {
+            paths.sockets.clone_from(sockets);
+        }
         all.targets.push(Target::Cgroups { paths });
     }
     let access = &sources.kubelet_access;

@@ -1,13 +1,16 @@
-//! The names that engines give to containers, read where the engines keep them.
+//! The names that engines give to containers: asked for on their sockets, else read where the
+//! engines keep them.
 //!
-//! Best effort: an engine that keeps them elsewhere, or does not let them be read, leaves the
-//! name of the systemd unit or of the cgroup.
+//! Best effort: an engine that has neither, or does not let them be read, leaves the name of the
+//! systemd unit or of the cgroup.
 
 use std::path::{Path, PathBuf};
 
 use hashbrown::HashMap;
+use plimsoll_engine::Timestamp;
 use serde::Deserialize;
 
+use super::sockets::Sockets;
 use super::tree::Leaf;
 use super::{Paths, path, read};
 
@@ -20,6 +23,8 @@ pub(super) struct Named {
     pub(super) name: String,
     /// The image, or empty.
     pub(super) image: String,
+    /// Labels, by key.
+    pub(super) labels: Vec<(String, String)>,
 }
 
 /// Looks up names by container id, and keeps them as long as the container is there.
@@ -28,6 +33,7 @@ pub(super) struct Engines {
     docker: PathBuf,
     podman: PathBuf,
     containerd: PathBuf,
+    sockets: Sockets,
     known: HashMap<String, Lookup>,
 }
 
@@ -50,6 +56,8 @@ struct Docker {
 struct DockerConfig {
     #[serde(rename = "Image", default)]
     image: String,
+    #[serde(rename = "Labels", default)]
+    labels: std::collections::BTreeMap<String, String>,
 }
 
 /// An entry of Podman's `containers.json`.
@@ -73,26 +81,33 @@ impl Engines {
             docker: paths.docker.clone(),
             podman: paths.podman.clone(),
             containerd: paths.containerd.clone(),
+            sockets: Sockets::new(&paths.sockets),
             known: HashMap::new(),
         }
     }
 
     /// A name for each leaf; where two would be called alike, both are called by their paths.
-    pub(super) fn names(&mut self, leaves: &[Leaf]) -> Vec<Named> {
+    pub(super) fn names(&mut self, leaves: &[Leaf], now: Timestamp) -> Vec<Named> {
         let ids: Vec<Option<&str>> = leaves
             .iter()
             .map(|leaf| path::container_id(&leaf.path))
             .collect();
         self.known
             .retain(|known, _| ids.contains(&Some(known.as_str())));
+        // One question for all that are new.
+        let asked = match ids.iter().flatten().any(|id| !self.is_settled(id)) {
+            true => self.sockets.list(now),
+            false => HashMap::new(),
+        };
         let mut names: Vec<Named> = leaves
             .iter()
             .zip(&ids)
             .map(|(leaf, id)| {
-                id.and_then(|id| self.look_up(id)).unwrap_or_else(|| Named {
-                    name: path::container_name(&leaf.path),
-                    image: String::new(),
-                })
+                id.and_then(|id| self.look_up(id, &asked))
+                    .unwrap_or_else(|| Named {
+                        name: path::container_name(&leaf.path),
+                        ..Named::default()
+                    })
             })
             .collect();
         for index in alike(&names, &ids) {
@@ -101,14 +116,27 @@ impl Engines {
         names
     }
 
-    fn look_up(&mut self, id: &str) -> Option<Named> {
+    /// Whether it is found, or was looked for often enough.
+    fn is_settled(&self, id: &str) -> bool {
+        match self.known.get(id) {
+            Some(Lookup::Found(_)) => true,
+            Some(Lookup::Missing { lookups }) => *lookups >= LOOKUPS_MAX,
+            None => false,
+        }
+    }
+
+    fn look_up(&mut self, id: &str, asked: &HashMap<String, Named>) -> Option<Named> {
         let lookups = match self.known.get(id) {
             Some(Lookup::Found(named)) => return Some(named.clone()),
             Some(Lookup::Missing { lookups }) if *lookups >= LOOKUPS_MAX => return None,
             Some(Lookup::Missing { lookups }) => *lookups,
             None => 0,
         };
-        let found = docker(&self.docker, id)
+        let found = asked
+            .get(id)
+            .filter(|named| !named.name.is_empty())
+            .cloned()
+            .or_else(|| docker(&self.docker, id))
             .or_else(|| podman(&self.podman, id))
             .or_else(|| containerd(&self.containerd, id))
             .filter(|named| !named.name.is_empty());
@@ -139,6 +167,7 @@ fn docker(containers: &Path, id: &str) -> Option<Named> {
     Some(Named {
         name: container.name.trim_start_matches('/').to_owned(),
         image: container.config.image,
+        labels: container.config.labels.into_iter().collect(),
     })
 }
 
@@ -150,7 +179,7 @@ fn podman(storage: &Path, id: &str) -> Option<Named> {
         .find(|container| container.id == id)?;
     Some(Named {
         name: container.names.into_iter().next()?,
-        image: String::new(),
+        ..Named::default()
     })
 }
 
@@ -169,6 +198,7 @@ fn containerd(tasks: &Path, id: &str) -> Option<Named> {
             Some(Named {
                 name: annotation(&["io.kubernetes.cri.container-name", "nerdctl/name"])?,
                 image: annotation(&["io.kubernetes.cri.image-name"]).unwrap_or_default(),
+                labels: Vec::new(),
             })
         })
 }

@@ -6,18 +6,18 @@ use std::path::Path;
 use plimsoll_engine::{FieldValue, Timestamp};
 use tempfile::TempDir;
 
-use super::{Collected, Collector, Paths};
+use super::{Collected, Collector, Paths, Protocol, Socket};
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const NOW: Timestamp = Timestamp(4_000_000_000_000_000_000);
 
 /// A machine whose files lie in a folder.
-struct Machine {
+pub(super) struct Machine {
     folder: TempDir,
 }
 
 impl Machine {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let machine = Self {
             folder: TempDir::new().unwrap(),
         };
@@ -44,11 +44,11 @@ impl Machine {
         machine
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(super) fn path(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(name)
     }
 
-    fn files(&self, files: &[(&str, &str)]) {
+    pub(super) fn files(&self, files: &[(&str, &str)]) {
         for (name, text) in files {
             let path = self.path(&name.replace("ID", ID));
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -65,7 +65,7 @@ impl Machine {
         std::os::unix::fs::symlink(format!("net:[{namespace}]"), ns.join("net")).unwrap();
     }
 
-    fn collector(&self) -> Collector {
+    pub(super) fn collector(&self) -> Collector {
         let paths = Paths {
             cgroup: self.path("cgroup"),
             proc: self.path("proc"),
@@ -74,8 +74,23 @@ impl Machine {
             docker: self.path("docker"),
             podman: self.path("podman"),
             containerd: self.path("containerd"),
+            sockets: vec![
+                Socket {
+                    protocol: Protocol::Docker,
+                    path: self.path("docker.sock"),
+                },
+                Socket {
+                    protocol: Protocol::Cri,
+                    path: self.path("cri.sock"),
+                },
+            ],
         };
-        Collector::new(paths, "h", "default")
+        Collector::new(
+            paths,
+            "h",
+            "default",
+            &["app".to_owned(), "io.k*".to_owned()],
+        )
     }
 }
 
@@ -512,7 +527,7 @@ fn this_machines_own_cgroups_are_read() {
         println!("SKIPPED this_machines_own_cgroups_are_read there are no cgroups here");
         return;
     }
-    let mut collector = Collector::new(Paths::default(), "h", "default");
+    let mut collector = Collector::new(Paths::default(), "h", "default", &[]);
     let before = values(&collector.collect(NOW));
     assert!(before["cpu/usage_ns_cumulative machine "] > 0);
     assert!(before["memory/usage_bytes_gauge machine "] > 0);

@@ -332,9 +332,14 @@ async fn pull_cgroups(
     scraped: &mut Scraped,
 ) {
     let Cgroups { paths, collector } = cgroups;
-    let mut working = collector
-        .take()
-        .unwrap_or_else(|| Collector::new(paths.clone(), &options.hostname, &options.cluster_name));
+    let mut working = collector.take().unwrap_or_else(|| {
+        Collector::new(
+            paths.clone(),
+            &options.hostname,
+            &options.cluster_name,
+            &options.label_tags,
+        )
+    });
     let collecting = spawn_blocking(move || {
         let collected = working.collect(now);
         (working, collected)

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use plimsoll_ingest::cgroup::Socket;
 use plimsoll_ingest::kubelet::Pages;
 use plimsoll_ingest::labels::Joined;
 use plimsoll_ingest::profile::Profile;
@@ -95,6 +96,8 @@ settings! {
     cgroup: Flag bool,
     /// Where the cgroup file system is mounted.
     cgroup_root: Text PathBuf,
+    /// Where container engines say how their containers are called; an empty list: nobody is asked.
+    engine_sockets: List Vec<Parsed<Socket>>,
     /// The name of this machine in collected series.
     hostname: Text String,
     /// The tag `cluster_name` of collected series.

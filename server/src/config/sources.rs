@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use plimsoll_ingest::cgroup::Socket;
 use plimsoll_ingest::discover::{Api, KubeletAccess, translate};
 use plimsoll_ingest::generic::Rules;
 use plimsoll_ingest::labels::{Joined, LabelRules};
@@ -25,6 +26,8 @@ pub struct SourcesConfig {
     pub cgroup: bool,
     /// Where the cgroup file system is mounted; none: where the kernel says.
     pub cgroup_root: Option<PathBuf>,
+    /// Where engines say how their containers are called; none: where they usually do.
+    pub engine_sockets: Option<Vec<Socket>>,
     /// cAdvisors.
     pub cadvisor: Vec<SourceUrl>,
     /// Kubelets.
@@ -122,6 +125,10 @@ pub(super) fn sources(layer: &Layer, errors: &mut Vec<String>) -> SourcesConfig 
     SourcesConfig {
         cgroup: layer.cgroup.unwrap_or(true),
         cgroup_root: layer.cgroup_root.clone(),
+        engine_sockets: layer
+            .engine_sockets
+            .as_ref()
+            .map(|sockets| sockets.iter().map(|socket| socket.0.clone()).collect()),
         cadvisor,
         kubelet,
         kubelet_access: access,
