@@ -11,6 +11,7 @@ use plimsoll_query::ast::Secret;
 use crate::config::{Config, HttpConfig, QueryConfig};
 use crate::exit::{Code, Failure};
 use crate::figures::Figures;
+use crate::forward::Feeds;
 use crate::http::{Budget, Requests};
 use crate::queries::Queries;
 use crate::users::Users;
@@ -36,6 +37,8 @@ pub(crate) struct App {
     pub(crate) requests: Requests,
     pub(crate) figures: Figures,
     pub(crate) started: Timestamp,
+    /// The ways out.
+    pub(crate) feeds: Arc<Feeds>,
     pub(crate) users: Users,
     /// The queries that run now.
     pub(crate) queries: Queries,
@@ -68,6 +71,7 @@ impl App {
             clock,
             requests: Requests::default(),
             figures: Figures::default(),
+            feeds: Arc::new(Feeds::new(config.forward.clone())),
             started,
             http: config.http.clone(),
             query: config.query.clone(),

@@ -8,6 +8,7 @@
 mod checked;
 mod environment;
 mod file;
+mod forward;
 mod layer;
 mod probe;
 mod sources;
@@ -18,6 +19,7 @@ pub use checked::{
 };
 pub use environment::{Environment, read_environment};
 pub use file::read_file;
+pub use forward::ForwardConfig;
 pub use layer::{Io, Kind, Layer, Listen, Permissions, UdpPrecision};
 pub use plimsoll_ingest::profile::Profile;
 pub(crate) use probe::listen_failure;

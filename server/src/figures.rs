@@ -50,6 +50,11 @@ pub(crate) struct Figures {
     pub(crate) scrapes: Count,
     pub(crate) scrapes_with_problems: Count,
     pub(crate) scrape_points: Count,
+    pub(crate) forward_points: Count,
+    pub(crate) forward_points_refused: Count,
+    pub(crate) forward_left_out: Count,
+    pub(crate) forward_failures: Count,
+    pub(crate) forward_frames_lost: Count,
 }
 
 /// All figures, group by group.
@@ -65,6 +70,8 @@ pub(crate) fn figures(app: &App) -> Vec<Figure> {
         value,
     };
     let size = |count: usize| count as u64;
+    let readers = app.engine.readers();
+    let f = |key, metric, kind, value, help| figure("subscriber", key, metric, kind, value, help);
     let h = |key, metric, value, help| figure("httpd", key, metric, Counter, value, help);
     let e = |key, metric, kind, value, help| figure("plimsoll", key, metric, kind, value, help);
     let refused = u64::from(stats.writes_refused.is_some());
@@ -252,6 +259,70 @@ pub(crate) fn figures(app: &App) -> Vec<Figure> {
             Counter,
             own.udp_batches_dropped.get(),
             "Batches of UDP packets that were dropped.",
+        ),
+        f(
+            "pointsWritten",
+            "forward_points_total",
+            Counter,
+            own.forward_points.get(),
+            "Points, or samples, that other stores took.",
+        ),
+        f(
+            "pointsRefused",
+            "forward_points_refused_total",
+            Counter,
+            own.forward_points_refused.get(),
+            "Points that other stores refused for good.",
+        ),
+        f(
+            "valuesLeftOut",
+            "forward_values_left_out_total",
+            Counter,
+            own.forward_left_out.get(),
+            "Values that are no numbers and not in remote writes.",
+        ),
+        f(
+            "writeFailures",
+            "forward_failures_total",
+            Counter,
+            own.forward_failures.get(),
+            "Requests to other stores that failed and are tried again.",
+        ),
+        f(
+            "framesLost",
+            "forward_frames_lost_total",
+            Counter,
+            own.forward_frames_lost.get(),
+            "Frames of the log that could not be forwarded: damaged, or dropped.",
+        ),
+        f(
+            "backlogBytes",
+            "forward_backlog_bytes",
+            Gauge,
+            readers
+                .iter()
+                .map(|reader| reader.held_bytes)
+                .max()
+                .unwrap_or(0),
+            "Log that is kept for stores alone that have not taken it.",
+        ),
+        f(
+            "framesBehind",
+            "forward_frames_behind",
+            Gauge,
+            readers
+                .iter()
+                .map(|reader| reader.frames_behind)
+                .max()
+                .unwrap_or(0),
+            "Frames of the log that the store which is farthest behind has not taken.",
+        ),
+        f(
+            "bytesDropped",
+            "forward_dropped_bytes_total",
+            Counter,
+            readers.iter().map(|reader| reader.bytes_dropped).sum(),
+            "Log that was dropped over forward_backlog_bytes_max before it was forwarded.",
         ),
         e(
             "valuesWritten",

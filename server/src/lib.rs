@@ -12,6 +12,7 @@ pub mod config;
 mod diagnostics;
 pub mod exit;
 mod figures;
+mod forward;
 mod http;
 mod logging;
 mod monitor;

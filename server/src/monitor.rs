@@ -14,7 +14,7 @@ use crate::exit::Failure;
 use crate::figures::figures;
 
 /// InfluxDB's `store-database`.
-const DATABASE: &str = "_internal";
+pub(crate) const DATABASE: &str = "_internal";
 /// Its policy there, and how long it keeps points.
 const POLICY: &str = "monitor";
 const RETENTION_NS: i64 = 7 * DAY_NS;

@@ -17,6 +17,7 @@ use crate::clock::SystemClock;
 use crate::collect::{self, Collecting};
 use crate::config::{Config, probe_files};
 use crate::exit::{Code, Failure};
+use crate::forward::Forwarding;
 use crate::http::{self, Listener, Tls};
 use crate::logging;
 use crate::monitor::Monitor;
@@ -74,6 +75,7 @@ async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<()
         Some(udp) => Some(Udp::start(app, udp).await?),
         None => None,
     };
+    let forwarding = Forwarding::start(app);
     let monitor = Monitor::start(app, config)?;
     let collecting = Collecting::start(app, &config.sources)?;
     let (maintenance, broken) = Maintenance::start(app, config.engine.durability);
@@ -104,6 +106,7 @@ async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<()
     }
     monitor.stop().await;
     collecting.stop().await;
+    forwarding.stop().await;
     maintenance.stop();
     ended
 }

@@ -13,6 +13,7 @@ use plimsoll_query::Options as QueryOptions;
 use plimsoll_query::exec::{FillPrevious, Hints, Limits, SharedMemory};
 use plimsoll_wal::storage::ReadMode;
 
+use super::forward::{ForwardConfig, forward};
 use super::layer::{Layer, Listen};
 use super::probe::memory_limit_bytes;
 use super::sources::{SourcesConfig, sources};
@@ -32,6 +33,8 @@ pub struct Config {
     pub retention_is_set: bool,
     /// What is collected.
     pub sources: SourcesConfig,
+    /// What is sent on to other stores.
+    pub forward: ForwardConfig,
     /// How requests are served.
     pub http: HttpConfig,
     /// What queries may do.
@@ -192,6 +195,7 @@ const HEAD_BYTES_DEFAULT_MIN: u64 = 64 << 20;
 pub fn check(layer: Layer) -> Result<Config, Vec<String>> {
     let mut errors = Vec::new();
     let sources = sources(&layer, &mut errors);
+    let forward = forward(&layer, &mut errors);
     let engine = engine(&layer, &mut errors);
     let body_bytes_max = layer
         .max_body_size
@@ -230,6 +234,7 @@ pub fn check(layer: Layer) -> Result<Config, Vec<String>> {
             .map_or(RETENTION, |retention| retention.0.0),
         retention_is_set: layer.retention.is_some(),
         sources,
+        forward,
         http,
         udp: layer.udp_listen.map(|listen| UdpConfig {
             listen: listen.0.0,
@@ -394,6 +399,10 @@ fn engine(layer: &Layer, errors: &mut Vec<String>) -> Options {
             || (memory_limit_bytes() / 4).max(HEAD_BYTES_DEFAULT_MIN),
             |size| size.0.0,
         ),
+        reader_backlog_bytes_max: layer
+            .forward_backlog_bytes_max
+            .as_ref()
+            .map_or(defaults.reader_backlog_bytes_max, |size| size.0.0),
         read_mode: layer.io.as_ref().map_or(ReadMode::Map, |io| io.0.0),
         ..defaults
     };

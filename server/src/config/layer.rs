@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use plimsoll_ingest::cgroup::Socket;
+use plimsoll_ingest::forward::Destination;
 use plimsoll_ingest::kubelet::Pages;
 use plimsoll_ingest::labels::Joined;
 use plimsoll_ingest::profile::Profile;
@@ -166,6 +167,20 @@ settings! {
     udp_retention_policy: Text String,
     /// The precision of their times.
     udp_precision: Text Parsed<UdpPrecision>,
+    /// Stores that everything that is stored is sent on to.
+    forward: List Vec<Parsed<Destination>>,
+    /// The databases that are; none named: all but `_internal`.
+    forward_databases: List Vec<String>,
+    /// Log that is kept for those who have not taken it yet; beyond it the oldest is dropped.
+    forward_backlog_bytes_max: Text Parsed<Bytes>,
+    /// How long one request to them may take.
+    forward_timeout: Text Parsed<Duration>,
+    /// The file with a bearer token for them; read again for each request.
+    forward_token_file: Text PathBuf,
+    /// The file with the certificate authority of theirs.
+    forward_ca_file: Text PathBuf,
+    /// Whether their certificates go unchecked.
+    forward_insecure_skip_verify: Flag bool,
     /// Whether the server writes its own figures into the database `_internal`.
     monitor_store_enabled: Flag bool,
     /// How often it does.

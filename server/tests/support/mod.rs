@@ -8,6 +8,7 @@
 )]
 
 pub mod http;
+pub mod peer;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
