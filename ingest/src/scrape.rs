@@ -22,6 +22,7 @@ use plimsoll_engine::model::Batch;
 use plimsoll_engine::{Clock, Timestamp};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use self::pull::Puller;
 use self::supervisor::Supervisor;
@@ -91,6 +92,12 @@ pub struct Scraped {
     pub kept: usize,
     /// Values of the payloads that were not kept, by reason.
     pub dropped: BTreeMap<&'static str, usize>,
+    /// How long it took.
+    pub took: Duration,
+    /// How much later than it was due it began.
+    pub late: Duration,
+    /// Scrapes that were left out since the start, because the one before took too long.
+    pub missed: u64,
 }
 
 impl Scraped {
@@ -227,5 +234,5 @@ pub async fn once(
     clock: Arc<dyn Clock>,
 ) -> Result<Scraped, Error> {
     let mut puller = Puller::new(&target, Arc::new(Shared::new(options, clock)))?;
-    Ok(puller.pull().await)
+    Ok(puller.pull(Instant::now()).await)
 }

@@ -8,6 +8,7 @@ use plimsoll_engine::catalog::{CatalogChange, MakeDefault, PolicySpec};
 use plimsoll_engine::{Clock, Engine, Timestamp};
 use plimsoll_query::ast::Secret;
 
+use crate::collect::Targets;
 use crate::config::{Config, HttpConfig, QueryConfig};
 use crate::exit::{Code, Failure};
 use crate::figures::Figures;
@@ -37,6 +38,8 @@ pub(crate) struct App {
     pub(crate) requests: Requests,
     pub(crate) figures: Figures,
     pub(crate) started: Timestamp,
+    /// What each target gave last.
+    pub(crate) targets: Targets,
     /// The ways out.
     pub(crate) feeds: Arc<Feeds>,
     pub(crate) users: Users,
@@ -71,6 +74,7 @@ impl App {
             clock,
             requests: Requests::default(),
             figures: Figures::default(),
+            targets: Targets::default(),
             feeds: Arc::new(Feeds::new(config.forward.clone())),
             started,
             http: config.http.clone(),

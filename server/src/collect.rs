@@ -2,6 +2,7 @@
 //! engine.
 
 mod report;
+mod targets;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use self::report::Report;
+pub(crate) use self::targets::{Seen, Targets};
 use crate::app::{App, DATABASE};
 use crate::config::{Duration, SourceUrl, SourcesConfig};
 use crate::exit::{Code, Failure};
@@ -202,6 +204,7 @@ async fn write_all(app: Arc<App>, mut scraped: mpsc::Receiver<Scraped>) {
 }
 
 async fn write(app: Arc<App>, report: Arc<Report>, scraped: Scraped) {
+    let mut seen = Seen::of(&scraped);
     let mut problems: Vec<String> = scraped.errors.iter().map(ToString::to_string).collect();
     problems.extend(scraped.warnings);
     let writer = Arc::clone(&app);
@@ -222,5 +225,8 @@ async fn write(app: Arc<App>, report: Arc<Report>, scraped: Scraped) {
     if !problems.is_empty() {
         app.figures.scrapes_with_problems.add(1);
     }
+    seen.time = app.clock.now();
+    seen.problems.clone_from(&problems);
+    app.targets.note(&scraped.target, seen);
     report.say(&scraped.target, problems);
 }

@@ -54,10 +54,10 @@ impl Feeds {
         let ways = wanted(&self.config);
         let there = engine.readers();
         for way in &ways {
-            if !there.iter().any(|reader| reader.name == way.reader) {
-                if let Err(error) = engine.reader(&way.reader, way.start) {
-                    tracing::error!(%error, way = way.reader, "nothing can be forwarded this way");
-                }
+            if !there.iter().any(|reader| reader.name == way.reader)
+                && let Err(error) = engine.reader(&way.reader, way.start)
+            {
+                tracing::error!(%error, way = way.reader, "nothing can be forwarded this way");
             }
         }
         for reader in there {

@@ -22,6 +22,7 @@ mod remote;
 mod reply;
 mod requests;
 mod room;
+mod targets;
 mod tls;
 mod write;
 
@@ -71,6 +72,7 @@ fn guarded() -> Router<Arc<App>> {
         .route("/api/v1/prom/read", post(remote::read))
         .route("/api/v2/delete", post(delete::serve))
         .route("/api/v2/query", post(flux::refuse))
+        .route("/targets", get(targets::serve))
         .merge(buckets::routes())
 }
 

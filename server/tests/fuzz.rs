@@ -17,7 +17,7 @@ use support::http::encode;
 use support::{Server, directory};
 
 const REQUESTS: usize = 3_000;
-const PATHS: [&str; 18] = [
+const PATHS: [&str; 19] = [
     "/query",
     "/query",
     "/query",
@@ -29,6 +29,7 @@ const PATHS: [&str; 18] = [
     "/ready",
     "/metrics",
     "/debug/vars",
+    "/targets",
     "/api/v2/write",
     "/api/v2/query",
     "/api/v2/buckets",

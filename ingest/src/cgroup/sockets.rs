@@ -148,7 +148,7 @@ impl Sockets {
             }
             let listing = tokio::time::timeout(DEADLINE, asked.list());
             let listed = runtime
-                .block_on(async { listing.await })
+                .block_on(listing)
                 .unwrap_or_else(|_| Err(format!("no answer within {DEADLINE:?}")));
             match listed {
                 Ok(containers) => all.extend(containers.into_iter().map(|container| {

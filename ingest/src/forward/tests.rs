@@ -14,7 +14,10 @@ use super::{Access, Content, Destination, Outcome, Protocol, Sender};
 use crate::line::{Precision, parse};
 use crate::remote::{self, WriteRequest};
 
-fn batch(points: &[(&str, &[(&str, &str)], &str, FieldValue, i64)]) -> Batch {
+/// Measurement, tags, field, value and time.
+type Written<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, FieldValue, i64);
+
+fn batch(points: &[Written<'_>]) -> Batch {
     let mut batch = Batch::default();
     for (measurement, tags, field, value, time) in points {
         let tags = TagSet::from_pairs(tags.iter().copied()).unwrap();
@@ -234,10 +237,13 @@ fn what_is_no_destination_says_how_to_write_one() {
     );
 }
 
+/// A head in lower case, and a body.
+type Request = (String, Vec<u8>);
+
 /// A server that answers each request with the next answer, and keeps the requests.
 struct Store {
     port: u16,
-    requests: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Store {

@@ -146,8 +146,8 @@ impl Puller {
         self.state = state;
     }
 
-    /// Scrapes once; what goes wrong is in the answer.
-    pub(super) async fn pull(&mut self) -> Scraped {
+    /// Scrapes once, as was due at `due`; what goes wrong is in the answer.
+    pub(super) async fn pull(&mut self, due: Instant) -> Scraped {
         let shared = Arc::clone(&self.shared);
         // How many targets are asked at a time; the semaphore is never closed.
         let _flight = shared.flights.acquire().await.ok();
@@ -155,6 +155,7 @@ impl Puller {
         let now = shared.clock.now();
         let mut scraped = Scraped {
             target: self.shown.clone(),
+            late: started.saturating_duration_since(due),
             ..Scraped::default()
         };
         let options = &*shared.options;
@@ -183,6 +184,7 @@ impl Puller {
             writer.value(series, tag_set, now, stored(value));
         }
         self.shape(writer.finish(), now, &mut scraped).await;
+        scraped.took = started.elapsed();
         scraped
     }
 

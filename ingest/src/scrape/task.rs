@@ -23,13 +23,14 @@ pub(super) async fn run(
     mut shutdown: watch::Receiver<bool>,
 ) {
     let mut due = Instant::now() + phase;
-    let mut failures = 0;
+    let (mut failures, mut missed) = (0, 0);
     let work = async {
         loop {
             sleep_until(due).await;
             let known = *state.borrow_and_update();
             puller.take_state(known);
-            let scraped = puller.pull().await;
+            let mut scraped = puller.pull(due).await;
+            scraped.missed = missed;
             failures = match scraped.is_up() {
                 true => 0,
                 false => failures + 1,
@@ -37,7 +38,8 @@ pub(super) async fn run(
             if sink.send(scraped).await.is_err() {
                 return;
             }
-            due = next(due, Instant::now(), failures, known.readiness, &options);
+            let (next, skipped) = next(due, Instant::now(), failures, known.readiness, &options);
+            (due, missed) = (next, missed + skipped);
         }
     };
     tokio::select! {
@@ -48,14 +50,14 @@ pub(super) async fn run(
 }
 
 /// When to scrape next: whole intervals from `due`, more of them after several failures, and
-/// none that has passed already.
+/// none that has passed already; and how many of them had.
 fn next(
     due: Instant,
     now: Instant,
     failures: u32,
     readiness: Readiness,
     options: &Options,
-) -> Instant {
+) -> (Instant, u64) {
     let interval = options.interval.max(Duration::from_millis(1));
     let interval = match readiness {
         Readiness::Ready => interval,
@@ -68,11 +70,12 @@ fn next(
         .min(options.back_off_max.max(interval));
     let wanted = due + wait;
     if wanted >= now {
-        return wanted;
+        return (wanted, 0);
     }
     let late = now - wanted;
     let missed = late.as_nanos().div_ceil(interval.as_nanos());
-    wanted + interval.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX))
+    let missed = u32::try_from(missed).unwrap_or(u32::MAX);
+    (wanted + interval.saturating_mul(missed), missed.into())
 }
 
 #[cfg(test)]
@@ -89,24 +92,24 @@ mod tests {
         let due = Instant::now();
         assert_eq!(
             next(due, due, 0, Readiness::NotReady, &options),
-            due + Duration::from_secs(60),
+            (due + Duration::from_secs(60), 0),
             "a node that is not ready is tried more seldom"
         );
-        for (failures, took_ms, expected_ms) in [
-            (0, 100, 10_000),
-            (1, 100, 10_000),
-            (2, 100, 20_000),
-            (3, 100, 40_000),
-            (4, 100, 60_000),
-            (u32::MAX, 100, 60_000),
-            (0, 10_000, 10_000),
-            (0, 10_001, 20_000),
-            (0, 45_000, 50_000),
+        for (failures, took_ms, expected_ms, missed) in [
+            (0, 100, 10_000, 0),
+            (1, 100, 10_000, 0),
+            (2, 100, 20_000, 0),
+            (3, 100, 40_000, 0),
+            (4, 100, 60_000, 0),
+            (u32::MAX, 100, 60_000, 0),
+            (0, 10_000, 10_000, 0),
+            (0, 10_001, 20_000, 1),
+            (0, 45_000, 50_000, 4),
         ] {
             let now = due + Duration::from_millis(took_ms);
             assert_eq!(
                 next(due, now, failures, Readiness::Ready, &options),
-                due + Duration::from_millis(expected_ms),
+                (due + Duration::from_millis(expected_ms), missed),
                 "{failures} failures, {took_ms} ms"
             );
         }

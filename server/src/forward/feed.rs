@@ -183,7 +183,7 @@ impl Feed {
                     todo.push(content);
                     // Another that can take it does not wait.
                     let others = u32::try_from(self.senders.len()).unwrap_or(u32::MAX);
-                    if self.failures % others == 0 {
+                    if self.failures.is_multiple_of(others) {
                         let rounds = self.failures / others;
                         pause(schedule::wait(rounds, after), end).await?;
                     }
