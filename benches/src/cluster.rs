@@ -8,6 +8,7 @@
 pub mod model;
 mod pages;
 mod serve;
+mod templates;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
 use self::model::Shape;
+use self::templates::Templates;
 
 /// The first Kubelet's address is the one behind it.
 const NODES_FROM: u32 = u32::from_be_bytes([127, 1, 0, 0]);
@@ -52,6 +54,8 @@ pub struct Cluster {
 struct State {
     shape: Shape,
     pace: Pace,
+    /// Where pages are rendered for many nodes at a time.
+    templates: Option<Templates>,
     nodes: Vec<Served>,
     /// Events of the watch, a line of JSON each.
     events: broadcast::Sender<String>,
@@ -65,6 +69,29 @@ impl Cluster {
     /// # Errors
     /// Where it cannot listen.
     pub async fn serve(shape: Shape, pace: Pace, port: u16) -> std::io::Result<Self> {
+        Self::serve_with(shape, pace, port, None).await
+    }
+
+    /// As [`Self::serve`] with the clock, but pages are rendered once a tick for all nodes that
+    /// are alike, which are many: what differs is their names.
+    ///
+    /// # Errors
+    /// Where it cannot listen.
+    pub async fn serve_rendered(
+        shape: Shape,
+        clock: Arc<dyn Clock>,
+        port: u16,
+    ) -> std::io::Result<Self> {
+        let templates = Some(Templates::default());
+        Self::serve_with(shape, Pace::Clock(clock), port, templates).await
+    }
+
+    async fn serve_with(
+        shape: Shape,
+        pace: Pace,
+        port: u16,
+        templates: Option<Templates>,
+    ) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
         let port = listener.local_addr()?.port();
         let nodes = (0..shape.nodes).map(|_| Served {
@@ -75,6 +102,7 @@ impl Cluster {
             nodes: nodes.collect(),
             shape,
             pace,
+            templates,
             events: broadcast::Sender::new(256),
             port,
         });
@@ -123,16 +151,30 @@ impl State {
     /// The tick of the next answer of a page, and its time.
     fn tick(&self, node: usize, page: usize) -> (u64, Timestamp) {
         let interval_ns = self.shape.interval_ns;
-        let start = self.shape.start.0;
         let tick = match &self.pace {
             Pace::Scrape => self.nodes[node].scrapes[page].fetch_add(1, Ordering::SeqCst),
             Pace::Clock(clock) => {
-                let since = clock.now().0.saturating_sub(start) / interval_ns;
+                let since = clock.now().0.saturating_sub(self.shape.start.0) / interval_ns;
                 u64::try_from(since).unwrap_or(0)
             }
         };
+        (tick, self.time(tick))
+    }
+
+    /// The tick that a node is in, and its time.
+    fn now(&self, node: usize) -> (u64, Timestamp) {
+        match &self.pace {
+            Pace::Scrape => {
+                let tick = self.nodes[node].scrapes[0].load(Ordering::SeqCst);
+                (tick, self.time(tick))
+            }
+            Pace::Clock(_) => self.tick(node, 0),
+        }
+    }
+
+    fn time(&self, tick: u64) -> Timestamp {
         let since = i64::try_from(tick).unwrap_or(i64::MAX);
-        let time = start.saturating_add(since.saturating_mul(interval_ns));
-        (tick, Timestamp(time))
+        let since = since.saturating_mul(self.shape.interval_ns);
+        Timestamp(self.shape.start.0.saturating_add(since))
     }
 }

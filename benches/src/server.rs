@@ -173,11 +173,7 @@ impl Server {
     /// # Errors
     /// It is gone.
     pub fn cpu_seconds(&self) -> Result<f64, Box<dyn Error>> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        let fields = stat.rsplit(')').next().unwrap_or_default();
-        let ticks = fields.split_whitespace().skip(11).take(2);
-        let ticks: Vec<f64> = ticks.map(str::parse).collect::<Result<_, _>>()?;
-        Ok(ticks.iter().sum::<f64>() / 100.0)
+        cpu_seconds_of(self.process.id())
     }
 
     /// Memory of the process.
@@ -198,6 +194,18 @@ impl Server {
     pub fn disk_bytes(&self) -> Result<u64, Box<dyn Error>> {
         Ok(occupied(self.directory.path())?)
     }
+}
+
+/// CPU that a process has used.
+///
+/// # Errors
+/// It is gone.
+pub fn cpu_seconds_of(process: u32) -> Result<f64, Box<dyn Error>> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: Vec<f64> = ticks.map(str::parse).collect::<Result<_, _>>()?;
+    Ok(ticks.iter().sum::<f64>() / 100.0)
 }
 
 fn occupied(directory: &Path) -> std::io::Result<u64> {

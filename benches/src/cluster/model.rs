@@ -2,8 +2,6 @@
 
 use plimsoll_engine::Timestamp;
 
-/// How many ticks a pod that churns lives.
-const CHURN_TICKS: u64 = 6;
 /// At which tick a container that restarts does.
 const RESTART_TICK: u64 = 3;
 /// Pods in namespaces in turn.
@@ -26,6 +24,10 @@ pub struct Shape {
     pub failing_one_in: usize,
     /// One node of so many never answers, and is not Ready; 0 is none.
     pub slow_one_in: usize,
+    /// How many ticks a pod that churns lives; one in ten does.
+    pub churn_ticks: u64,
+    /// Lines of metrics that nobody uses for each container of `/metrics/cadvisor`.
+    pub padding_lines: usize,
     /// Where the numbers come from.
     pub seed: u64,
 }
@@ -40,6 +42,8 @@ impl Default for Shape {
             interval_ns: 10_000_000_000,
             failing_one_in: 0,
             slow_one_in: 0,
+            churn_ticks: 6,
+            padding_lines: 0,
             seed: 1,
         }
     }
@@ -119,7 +123,11 @@ impl Shape {
         let number = mixed(self.seed, &[node, pod]);
         let churns = number.is_multiple_of(10) && pod > 0;
         let (life, age_ticks) = match churns {
-            true => (tick / CHURN_TICKS, tick % CHURN_TICKS),
+            true => {
+                // Not all at a time.
+                let tick = tick + (number >> 8) % self.churn_ticks;
+                (tick / self.churn_ticks, tick % self.churn_ticks)
+            }
             false => (0, tick),
         };
         let containers = (0..self.containers_per_pod)
@@ -178,10 +186,10 @@ mod tests {
             let pods = nodes.flat_map(|node| shape.pods(node, tick));
             pods.map(|pod| pod.name).collect()
         };
-        assert_eq!(names(0), names(5));
+        assert_eq!(names(3), names(3));
         let replaced = names(0)
             .iter()
-            .zip(names(6))
+            .zip(names(shape.churn_ticks))
             .filter(|(a, b)| **a != *b)
             .count();
         assert!((20..90).contains(&replaced), "{replaced} of 500");

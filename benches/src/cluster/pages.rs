@@ -32,6 +32,36 @@ fn shown(time: Timestamp) -> String {
         .to_owned()
 }
 
+/// A page of a Kubelet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Page {
+    Summary = 0,
+    Cadvisor = 1,
+    Resource = 2,
+    Pods = 3,
+}
+
+impl Page {
+    pub(super) fn of(path: &str) -> Option<Self> {
+        match path {
+            "/stats/summary" => Some(Self::Summary),
+            "/metrics/cadvisor" => Some(Self::Cadvisor),
+            "/metrics/resource" => Some(Self::Resource),
+            "/pods" => Some(Self::Pods),
+            _ => None,
+        }
+    }
+
+    pub(super) fn render(self, shape: &Shape, node: usize, tick: u64, time: Timestamp) -> String {
+        match self {
+            Self::Summary => summary(shape, node, tick, time),
+            Self::Cadvisor => cadvisor(shape, node, tick, time),
+            Self::Resource => resource(shape, node, tick, time),
+            Self::Pods => pods(shape, node, tick),
+        }
+    }
+}
+
 struct At<'s> {
     shape: &'s Shape,
     time: Timestamp,
@@ -84,7 +114,7 @@ fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
 }
 
 /// `/stats/summary`.
-pub(super) fn summary(shape: &Shape, node: usize, tick: u64, time: Timestamp) -> String {
+fn summary(shape: &Shape, node: usize, tick: u64, time: Timestamp) -> String {
     let at = At::new(shape, time);
     let now = shown(time);
     let pods = shape.pods(node, tick);
@@ -165,7 +195,7 @@ pub(super) fn summary(shape: &Shape, node: usize, tick: u64, time: Timestamp) ->
 }
 
 /// `/metrics/cadvisor`.
-pub(super) fn cadvisor(shape: &Shape, node: usize, tick: u64, time: Timestamp) -> String {
+fn cadvisor(shape: &Shape, node: usize, tick: u64, time: Timestamp) -> String {
     let at = At::new(shape, time);
     let time_ms = time.0 / 1_000_000;
     let pods = shape.pods(node, tick);
@@ -233,11 +263,25 @@ pub(super) fn cadvisor(shape: &Shape, node: usize, tick: u64, time: Timestamp) -
             }
         }
     }
+    for line in 0..shape.padding_lines {
+        for pod in &pods {
+            for container in &pod.containers {
+                let (uid, main) = (&pod.uid, &container.name);
+                put(
+                    &mut out,
+                    format_args!(
+                        "container_blkio_device_usage_total{{container=\"{main}\",device=\"/dev/vda\",id=\"/kubepods/pod{uid}/{main}\",image=\"registry.example/{main}:1\",major=\"{line}\",minor=\"0\",name=\"{uid}-{main}\",namespace=\"{}\",operation=\"Read\",pod=\"{}\"}} 0 {time_ms}\n",
+                        pod.namespace, pod.name
+                    ),
+                );
+            }
+        }
+    }
     out
 }
 
 /// `/metrics/resource`.
-pub(super) fn resource(shape: &Shape, node: usize, tick: u64, time: Timestamp) -> String {
+fn resource(shape: &Shape, node: usize, tick: u64, time: Timestamp) -> String {
     let at = At::new(shape, time);
     let time_ms = time.0 / 1_000_000;
     let pods = shape.pods(node, tick);
@@ -274,7 +318,7 @@ fn decimal(thousandths: u64) -> String {
 }
 
 /// A Kubelet's `/pods`.
-pub(super) fn pods(shape: &Shape, node: usize, tick: u64) -> String {
+fn pods(shape: &Shape, node: usize, tick: u64) -> String {
     let mut out = r#"{"kind":"PodList","apiVersion":"v1","items":["#.to_owned();
     for (index, pod) in shape.pods(node, tick).iter().enumerate() {
         let containers: Vec<String> = pod

@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::model::Health;
+use super::pages::Page;
 use super::{State, pages};
 
 /// Takes connections until the task is ended, which ends them too.
@@ -46,16 +47,17 @@ async fn connection(stream: TcpStream, state: Arc<State>) -> std::io::Result<()>
             None if path.starts_with("/api/v1/nodes") && path.contains("watch=") => {
                 return watch(stream.get_mut(), &state).await;
             }
-            None if path.starts_with("/api/v1/nodes") => Ok(pages::nodes(&state, |node| {
-                !state.nodes[node].is_gone.load(Ordering::SeqCst)
-            })),
+            None if path.starts_with("/api/v1/nodes") => {
+                let is_there = |node: usize| !state.nodes[node].is_gone.load(Ordering::SeqCst);
+                Ok(pages::nodes(&state, is_there).into_bytes())
+            }
             None => Err(404),
         };
         let (status, body) = match answer {
             Ok(body) => (200, body),
-            Err(status) => (status, String::new()),
+            Err(status) => (status, Vec::new()),
         };
-        let kind = match body.starts_with('{') {
+        let kind = match body.starts_with(b"{") {
             true => "application/json",
             false => "text/plain; version=0.0.4",
         };
@@ -63,14 +65,12 @@ async fn connection(stream: TcpStream, state: Arc<State>) -> std::io::Result<()>
             "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
-        stream
-            .get_mut()
-            .write_all((head + &body).as_bytes())
-            .await?;
+        stream.get_mut().write_all(head.as_bytes()).await?;
+        stream.get_mut().write_all(&body).await?;
     }
 }
 
-async fn kubelet(state: &State, node: usize, path: &str) -> Result<String, u16> {
+async fn kubelet(state: &State, node: usize, path: &str) -> Result<Vec<u8>, u16> {
     if state.nodes[node].is_gone.load(Ordering::SeqCst) {
         return Err(503);
     }
@@ -79,28 +79,16 @@ async fn kubelet(state: &State, node: usize, path: &str) -> Result<String, u16> 
         Health::Failing => return Err(500),
         Health::Slow => std::future::pending().await,
     }
-    let shape = &state.shape;
-    match path {
-        "/stats/summary" => {
-            let (tick, time) = state.tick(node, 0);
-            Ok(pages::summary(shape, node, tick, time))
-        }
-        "/metrics/cadvisor" => {
-            let (tick, time) = state.tick(node, 1);
-            Ok(pages::cadvisor(shape, node, tick, time))
-        }
-        "/metrics/resource" => {
-            let (tick, time) = state.tick(node, 2);
-            Ok(pages::resource(shape, node, tick, time))
-        }
+    let page = Page::of(path).ok_or(404_u16)?;
+    let (tick, time) = match page {
         // Once a minute: the next answer of the summary is not used up by it.
-        "/pods" => Ok(pages::pods(
-            shape,
-            node,
-            state.nodes[node].scrapes[0].load(Ordering::SeqCst),
-        )),
-        _ => Err(404),
-    }
+        Page::Pods => state.now(node),
+        page => state.tick(node, page as usize),
+    };
+    Ok(match &state.templates {
+        None => page.render(&state.shape, node, tick, time).into_bytes(),
+        Some(templates) => templates.body(&state.shape, page, node, tick, time),
+    })
 }
 
 /// Tells of changes until either side is gone.
