@@ -199,7 +199,7 @@ mod tests {
                 .map(|c| c.restarts)
                 .sum()
         };
-        assert_eq!(restarts(2), 0);
-        assert!(restarts(3) > 10);
+        // Pods that churn are of different ages; all others start with tick 0.
+        assert!(restarts(3) > restarts(2) + 10);
     }
 }
