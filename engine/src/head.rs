@@ -17,5 +17,5 @@ mod side;
 mod tail;
 
 pub(crate) use generation::Generation;
-pub(crate) use group::{Room, RowGroup};
+pub(crate) use group::GroupRows;
 pub(crate) use replay::{Fault, Replay};

@@ -113,3 +113,49 @@ fn more_than_64_columns_that_arrive_together_all_come_back() {
         assert_eq!(column.times, [NOW, NOW + SECOND], "{name}");
     }
 }
+
+#[test]
+fn a_log_that_is_long_enough_for_threads_comes_back_as_it_was() {
+    let (engine, storage) = fresh();
+    let text = |number: i64| FieldValue::String(format!("{number:01000}").into());
+    let write = |engine: &plimsoll_engine::Engine, from: i64| {
+        for step in from..from + 1_500 {
+            let fields = [("text", text(step)), ("number", FieldValue::Integer(step))];
+            let tag_set = format!("pod=p{}", step % 23);
+            let time = NOW + step / 23 * SECOND;
+            let batch = point("log", &tag_set, time, &fields);
+            engine.write("d", "", &batch).unwrap();
+        }
+    };
+    write(&engine, 0);
+    engine.drop_measurement("d", "nothing").unwrap();
+    let deletion = plimsoll_engine::Deletion {
+        database: "d".to_owned(),
+        policy: None,
+        measurements: [std::sync::Arc::from("log")].into(),
+        series: plimsoll_engine::Chosen::These([tags("pod=p3")].into()),
+        range: TimeRange::ALL,
+    };
+    engine.delete(&deletion).unwrap();
+    write(&engine, 1_500);
+    let found = |engine: &plimsoll_engine::Engine| {
+        let view = engine.snapshot().view("d", "", TimeRange::ALL).unwrap();
+        let all = plimsoll_engine::predicate::TagPredicate::All;
+        let mut found = Vec::new();
+        for series in view.series("log", &all).unwrap() {
+            for (field, kind) in view.fields("log").unwrap() {
+                let column = view.column(&series, &field, kind).unwrap();
+                found.push((series.tags.to_string(), field.to_string(), column));
+            }
+        }
+        found
+    };
+    let before = found(&engine);
+    assert_eq!(before.len(), 23 * 2);
+    let rows: usize = before.iter().map(|(_, _, column)| column.times.len()).sum();
+    assert!(rows > 5_000 && rows < 6_000, "{rows}");
+    drop(engine);
+    let (engine, report) = open(&storage);
+    assert_eq!((report.rows_replayed, report.rows_lost), (3_000, 0));
+    assert!(found(&engine) == before);
+}

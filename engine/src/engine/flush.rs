@@ -8,9 +8,9 @@ use plimsoll_wal::log::CommitSync;
 
 use crate::Result;
 use crate::catalog::Catalog;
-use crate::head::{Generation, Room, RowGroup};
+use crate::head::{Generation, GroupRows};
 use crate::manifest::{Manifest, PartitionEntry, SegmentEntry};
-use crate::model::{FieldType, TagSet, TimeRange, Values};
+use crate::model::TagSet;
 use crate::partition::{Partition, PartitionId};
 use crate::segment::{Segment, SegmentBuilder, SegmentIdentity};
 
@@ -103,9 +103,9 @@ impl Engine {
         };
         let mut builder = SegmentBuilder::new(identity);
         let mut groups = 0;
-        frozen.each_group(partition.id, &mut |tags, room, group| {
+        frozen.each_group(partition.id, &mut |tags, rows| {
             groups += 1;
-            add_group(&mut builder, frozen, tags, room, group)
+            add_group(&mut builder, frozen, tags, rows)
         })?;
         if groups == 0 {
             return Ok(None);
@@ -225,37 +225,30 @@ fn add_group(
     builder: &mut SegmentBuilder,
     frozen: &Generation,
     tags: &TagSet,
-    room: &Room,
-    group: &RowGroup,
+    rows: GroupRows,
 ) -> Result<()> {
-    let shared = if group.is_plain() {
-        Some(builder.time_column(&group.times(room))?)
-    } else {
-        None
-    };
-    for (slot, column) in group.columns().iter().enumerate() {
-        let Some(definition) = frozen.definition(*column) else {
-            continue;
-        };
-        let (measurement, field) = (&definition.measurement, &definition.field);
-        if let Some(times) = shared {
-            let (values, presence) = group.column_rows(room, slot);
-            let presence = presence.as_deref();
-            builder.chunk(measurement, field, tags, times, presence, &values)?;
-        } else {
-            let (times, values) = merged(room, group, slot, definition.field_type);
-            if !times.is_empty() {
-                let times = builder.time_column(&times)?;
-                builder.chunk(measurement, field, tags, times, None, &values)?;
+    match rows {
+        GroupRows::Together { times, columns } => {
+            let times = builder.time_column(&times)?;
+            for (column, values, presence) in columns {
+                if let Some(column) = frozen.definition(column) {
+                    let presence = presence.as_deref();
+                    let (measurement, field) = (&column.measurement, &column.field);
+                    builder.chunk(measurement, field, tags, times, presence, &values)?;
+                }
+            }
+        }
+        GroupRows::Apart(columns) => {
+            for (column, times, values) in columns {
+                if let Some(column) = frozen.definition(column)
+                    && !times.is_empty()
+                {
+                    let times = builder.time_column(&times)?;
+                    let (measurement, field) = (&column.measurement, &column.field);
+                    builder.chunk(measurement, field, tags, times, None, &values)?;
+                }
             }
         }
     }
     Ok(())
-}
-
-/// Rows and late values of one column together; the late ones win.
-fn merged(room: &Room, group: &RowGroup, slot: usize, field_type: FieldType) -> (Vec<i64>, Values) {
-    let (mut times, mut values) = (Vec::new(), Values::new(field_type));
-    group.read(room, slot, TimeRange::ALL, &mut times, &mut values);
-    (times, values)
 }

@@ -17,7 +17,7 @@ use crate::predicate::TagPredicate;
 use crate::tombstone::{Covered, Tombstone};
 
 use super::columns::{ColumnDefinition, Columns};
-use super::group::{Room, RowGroup};
+use super::group::{GroupRows, Room, RowGroup};
 use super::index::HeadIndex;
 use super::shard::{Incoming, RowTarget, Shard};
 
@@ -502,21 +502,19 @@ impl Generation {
         found.unwrap_or(false)
     }
 
-    /// Visits every row group of a partition, in no order, with its tags.
+    /// Visits every row group of a partition, in no order, with its tags. A shard is locked while
+    /// one group of it is decoded, so that queries go on.
     pub(crate) fn each_group(
         &self,
         partition: PartitionId,
-        visit: &mut dyn FnMut(&TagSet, &Room, &RowGroup) -> Result<()>,
+        visit: &mut dyn FnMut(&TagSet, GroupRows) -> Result<()>,
     ) -> Result<()> {
         for shard in &self.shards {
-            let shard = shard.lock();
-            for entry in &shard.entries {
-                for group in &entry.groups {
-                    let group = &shard.groups[*group as usize];
-                    if group.partition == partition && !group.is_empty(&shard.room) {
-                        visit(&entry.tags, &shard.room, group)?;
-                    }
-                }
+            let mut next = (0, 0);
+            loop {
+                let decoded = next_group(&shard.lock(), partition, &mut next);
+                let Some((tags, rows)) = decoded else { break };
+                visit(&tags, rows)?;
             }
         }
         Ok(())
@@ -531,4 +529,23 @@ impl Generation {
     pub(crate) fn has_partition(&self, partition: PartitionId) -> bool {
         self.columns.read().of_partition(partition).next().is_some()
     }
+}
+
+/// Decodes the next group of a partition from (entry, group of the entry) on.
+fn next_group(
+    shard: &Shard,
+    partition: PartitionId,
+    (entry, at): &mut (usize, usize),
+) -> Option<(TagSet, GroupRows)> {
+    while let Some(there) = shard.entries.get(*entry) {
+        while let Some(index) = there.groups.get(*at) {
+            *at += 1;
+            let group = &shard.groups[*index as usize];
+            if group.partition == partition && !group.is_empty(&shard.room) {
+                return Some((there.tags.clone(), group.rows(&shard.room)));
+            }
+        }
+        (*entry, *at) = (*entry + 1, 0);
+    }
+    None
 }

@@ -181,7 +181,7 @@ impl RowGroup {
     }
 
     /// Whether every row has a value, and nothing stands beside them.
-    pub(crate) fn is_plain(&self) -> bool {
+    fn is_plain(&self) -> bool {
         self.side().is_none() && !self.is_deleted_from()
     }
 
@@ -597,26 +597,55 @@ impl RowGroup {
             .is_some_and(|side| side.has_points(slot, range, &self.shape.types))
     }
 
-    /// The times of all rows, for sealing a group without late values.
-    pub(crate) fn times(&self, room: &Room) -> Vec<i64> {
+    /// All rows, decoded for a segment.
+    pub(crate) fn rows(&self, room: &Room) -> GroupRows {
+        let columns = self.columns().iter().enumerate();
+        if !self.is_plain() {
+            let columns = columns.map(|(slot, column)| {
+                let (mut times, mut values) = (Vec::new(), Values::new(self.shape.types[slot]));
+                self.read(room, slot, TimeRange::ALL, &mut times, &mut values);
+                (*column, times, values)
+            });
+            return GroupRows::Apart(columns.collect());
+        }
+        let tail = self.tail_bytes(&room.pool);
+        let tail = tail::Rows::new(&tail, self.shape.len(), self.tail_rows.into());
         let mut times = Vec::new();
         for chunk in &self.sealed {
             chunk.times(&mut times);
         }
-        if self.tail_rows > 0 {
-            let bytes = self.tail_bytes(&room.pool);
-            tail::Rows::new(&bytes, self.shape.len(), self.tail_rows.into()).times(&mut times);
+        tail.times(&mut times);
+        let columns = columns.map(|(slot, column)| {
+            let (values, presence) = self.column_rows(slot, &tail, times.len());
+            (*column, values, presence)
+        });
+        GroupRows::Together {
+            columns: columns.collect(),
+            times,
         }
-        times
     }
 
-    /// The values of one slot, and which rows have one where some have none, for sealing a group
-    /// without late values.
-    pub(crate) fn column_rows(&self, room: &Room, slot: usize) -> (Values, Option<Vec<bool>>) {
+    /// The values of one slot, and which rows have one where some have none.
+    fn column_rows(
+        &self,
+        slot: usize,
+        tail: &tail::Rows<'_>,
+        rows: usize,
+    ) -> (Values, Option<Vec<bool>>) {
         let mut values = Values::new(self.shape.types[slot]);
-        let mut presence = Vec::new();
         for chunk in &self.sealed {
             chunk.values(slot, self.texts(), &mut values);
+        }
+        let mut bits = Vec::with_capacity(TAIL_ROWS_MAX);
+        let present = tail.column(slot, self.shape.types[slot], &mut bits);
+        for bits in bits {
+            push_bits(&mut values, bits, self.texts());
+        }
+        if values.len() == rows {
+            return (values, None);
+        }
+        let mut presence = Vec::with_capacity(rows);
+        for chunk in &self.sealed {
             match chunk.presence(slot) {
                 None => presence.resize(presence.len() + chunk.rows(), true),
                 Some(bits) => {
@@ -624,18 +653,8 @@ impl RowGroup {
                 }
             }
         }
-        if self.tail_rows > 0 {
-            let bytes = self.tail_bytes(&room.pool);
-            let rows = tail::Rows::new(&bytes, self.shape.len(), self.tail_rows.into());
-            let mut bits = Vec::with_capacity(TAIL_ROWS_MAX);
-            let present = rows.column(slot, self.shape.types[slot], &mut bits);
-            for bits in bits {
-                push_bits(&mut values, bits, self.texts());
-            }
-            presence.extend((0..self.tail_rows).map(|row| present >> row & 1 == 1));
-        }
-        let is_full = values.len() == presence.len();
-        (values, (!is_full).then_some(presence))
+        presence.extend((0..self.tail_rows).map(|row| present >> row & 1 == 1));
+        (values, Some(presence))
     }
 
     /// Deletes the values of `columns` within `range`; the log's differences go on as if nothing
@@ -688,6 +707,18 @@ impl RowGroup {
             self.sealed.push(chunk);
         }
     }
+}
+
+/// A group's rows on their way into a segment; each column's number stands before its values.
+#[derive(Debug)]
+pub(crate) enum GroupRows {
+    /// Columns share their times. Which rows have a value, where some have none.
+    Together {
+        times: Vec<i64>,
+        columns: Vec<(u32, Values, Option<Vec<bool>>)>,
+    },
+    /// Each column has times of its own: some came late or were deleted.
+    Apart(Vec<(u32, Vec<i64>, Values)>),
 }
 
 fn small(n: usize) -> u32 {

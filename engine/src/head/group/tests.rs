@@ -168,19 +168,17 @@ fn rows_of_many_seals_come_back_within_any_range_and_for_a_segment() {
         let has = group.group.has_points(&group.room, 0, range(start, end));
         assert_eq!(has, !expected.is_empty());
     }
-    let times: Vec<i64> = all.iter().map(|row| row.0).collect();
-    assert_eq!(group.group.times(&group.room), times);
-    let (values, presence) = group.group.column_rows(&group.room, 1);
-    let presence = presence.expect("some rows have no value");
-    assert_eq!(
-        values.len(),
-        presence.iter().filter(|there| **there).count()
-    );
-    assert!(
-        (0..rows)
-            .zip(&presence)
-            .all(|(row, there)| *there == (row % 7 != 0))
-    );
+    let GroupRows::Together { times, columns } = group.group.rows(&group.room) else {
+        panic!("nothing came late")
+    };
+    assert!(all.iter().map(|row| row.0).eq(times));
+    let (_, values, presence) = &columns[1];
+    let presence = presence.as_ref().expect("some rows have no value");
+    let there = presence.iter().filter(|there| **there).count();
+    assert_eq!(values.len(), there);
+    let is_expected = |(row, there): (i64, &bool)| *there == (row % 7 != 0);
+    assert!((0..rows).zip(presence).all(is_expected));
+    assert!(columns[0].2.is_none() && columns[0].1.len() == all.len());
     assert!(
         group.group.sealed.len() < 20,
         "small chunks become large ones"
