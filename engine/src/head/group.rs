@@ -3,6 +3,9 @@
 //! Rows go to the tail, which is sealed by column when it is full, a group at a time as each comes
 //! to its own limit; every few sealed chunks become one. What is late goes to the side.
 
+mod delete;
+mod read;
+
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -10,16 +13,16 @@ use smallvec::SmallVec;
 use crate::log::{
     ABSOLUTE_EVERY, Bases, Context, Reference, RowPlace, RowShape, RowValues, encode_row,
 };
-use crate::merge::overlay;
-use crate::model::{FieldType, TimeRange, Timestamp, Values};
+use crate::model::{FieldType, TimeRange};
 use crate::partition::PartitionId;
-use crate::snapshot::Column;
 
 use super::pool::{Chain, Pool};
 use super::sealed::{Columns, Presence, SEALED_ROWS_MAX, SealedChunk};
 use super::shape::Shape;
-use super::side::{Side, push_bits};
+use super::side::Side;
 use super::tail::{self, Before, TAIL_ROWS_MAX};
+
+pub(crate) use read::GroupRows;
 
 /// The most columns in one group.
 pub(crate) const GROUP_COLUMNS_MAX: usize = 64;
@@ -467,235 +470,6 @@ impl RowGroup {
         change
     }
 
-    /// Appends the values of one slot within `range` to `times` and `values`, late ones merged in.
-    pub(crate) fn read(
-        &self,
-        room: &Room,
-        slot: usize,
-        range: TimeRange,
-        times: &mut Vec<i64>,
-        values: &mut Values,
-    ) {
-        let Some(side) = self.side() else {
-            self.read_rows(room, slot, range, times, values);
-            return;
-        };
-        let mut column = Column {
-            times: Vec::new(),
-            values: Values::new(self.shape.types[slot]),
-        };
-        self.read_rows(room, slot, range, &mut column.times, &mut column.values);
-        let late = side.read(slot, range, &self.shape.types, self.texts());
-        overlay(&mut column, late);
-        times.extend_from_slice(&column.times);
-        values.extend_from(&column.values, 0..column.values.len());
-    }
-
-    fn read_rows(
-        &self,
-        room: &Room,
-        slot: usize,
-        range: TimeRange,
-        times: &mut Vec<i64>,
-        values: &mut Values,
-    ) {
-        let (start, end) = (range.start.0, range.end.0);
-        let from = self.sealed.partition_point(|chunk| chunk.last < start);
-        let to = self.sealed.partition_point(|chunk| chunk.first <= end);
-        let chunks = self.sealed.get(from..to).unwrap_or(&[]);
-        times.reserve(chunks.iter().map(SealedChunk::rows).sum::<usize>() + TAIL_ROWS_MAX);
-        for chunk in chunks {
-            let presence = chunk.presence(slot);
-            if presence.is_none() && start <= chunk.first && chunk.last <= end {
-                chunk.times(times);
-                chunk.values(slot, self.texts(), values);
-                continue;
-            }
-            let mut all = Vec::with_capacity(chunk.rows());
-            chunk.times(&mut all);
-            let mut there = Values::new(self.shape.types[slot]);
-            chunk.values(slot, self.texts(), &mut there);
-            match presence {
-                None => {
-                    let from = all.partition_point(|time| *time < start);
-                    let to = all.partition_point(|time| *time <= end);
-                    times.extend_from_slice(&all[from..to]);
-                    values.extend_from(&there, from..to);
-                }
-                Some(presence) => {
-                    let rows = (0..all.len()).filter(|row| is_present(&presence, *row));
-                    for (at, row) in rows.enumerate() {
-                        if (start..=end).contains(&all[row]) {
-                            times.push(all[row]);
-                            values.push(there.value(at));
-                        }
-                    }
-                }
-            }
-        }
-        if self.tail_rows > 0 && start <= self.last_time {
-            self.read_tail(room, slot, range, times, values);
-        }
-    }
-
-    fn read_tail(
-        &self,
-        room: &Room,
-        slot: usize,
-        range: TimeRange,
-        times: &mut Vec<i64>,
-        values: &mut Values,
-    ) {
-        let bytes = self.tail_bytes(&room.pool);
-        let rows = tail::Rows::new(&bytes, self.shape.len(), self.tail_rows.into());
-        let mut all = Vec::with_capacity(TAIL_ROWS_MAX);
-        rows.times(&mut all);
-        let mut bits = Vec::with_capacity(TAIL_ROWS_MAX);
-        let present = rows.column(slot, self.shape.types[slot], &mut bits);
-        let mut bits = bits.into_iter();
-        for (row, time) in all.into_iter().enumerate() {
-            if present >> row & 1 == 0 {
-                continue;
-            }
-            let Some(bits) = bits.next() else { break };
-            if range.contains(Timestamp(time)) {
-                times.push(time);
-                push_bits(values, bits, self.texts());
-            }
-        }
-    }
-
-    /// Whether some value of `slot` lies in `range`.
-    pub(crate) fn has_points(&self, room: &Room, slot: usize, range: TimeRange) -> bool {
-        let in_chunk = |chunk: &SealedChunk| {
-            let presence = chunk.presence(slot);
-            if presence == Some(Presence::default())
-                || chunk.last < range.start.0
-                || chunk.first > range.end.0
-            {
-                return false;
-            }
-            let mut times = Vec::with_capacity(chunk.rows());
-            chunk.times(&mut times);
-            let mut rows = times.iter().enumerate();
-            rows.any(|(row, time)| {
-                range.contains(Timestamp(*time))
-                    && presence.is_none_or(|presence| is_present(&presence, row))
-            })
-        };
-        if self.sealed.iter().any(in_chunk) {
-            return true;
-        }
-        if self.tail_rows > 0 && range.start.0 <= self.last_time {
-            let (mut times, mut values) = (Vec::new(), Values::new(self.shape.types[slot]));
-            self.read_tail(room, slot, range, &mut times, &mut values);
-            if !times.is_empty() {
-                return true;
-            }
-        }
-        self.side()
-            .is_some_and(|side| side.has_points(slot, range, &self.shape.types))
-    }
-
-    /// All rows, decoded for a segment.
-    pub(crate) fn rows(&self, room: &Room) -> GroupRows {
-        let columns = self.columns().iter().enumerate();
-        if !self.is_plain() {
-            let columns = columns.map(|(slot, column)| {
-                let (mut times, mut values) = (Vec::new(), Values::new(self.shape.types[slot]));
-                self.read(room, slot, TimeRange::ALL, &mut times, &mut values);
-                (*column, times, values)
-            });
-            return GroupRows::Apart(columns.collect());
-        }
-        let tail = self.tail_bytes(&room.pool);
-        let tail = tail::Rows::new(&tail, self.shape.len(), self.tail_rows.into());
-        let mut times = Vec::new();
-        for chunk in &self.sealed {
-            chunk.times(&mut times);
-        }
-        tail.times(&mut times);
-        let columns = columns.map(|(slot, column)| {
-            let (values, presence) = self.column_rows(slot, &tail, times.len());
-            (*column, values, presence)
-        });
-        GroupRows::Together {
-            columns: columns.collect(),
-            times,
-        }
-    }
-
-    /// The values of one slot, and which rows have one where some have none.
-    fn column_rows(
-        &self,
-        slot: usize,
-        tail: &tail::Rows<'_>,
-        rows: usize,
-    ) -> (Values, Option<Vec<bool>>) {
-        let mut values = Values::new(self.shape.types[slot]);
-        for chunk in &self.sealed {
-            chunk.values(slot, self.texts(), &mut values);
-        }
-        let mut bits = Vec::with_capacity(TAIL_ROWS_MAX);
-        let present = tail.column(slot, self.shape.types[slot], &mut bits);
-        for bits in bits {
-            push_bits(&mut values, bits, self.texts());
-        }
-        if values.len() == rows {
-            return (values, None);
-        }
-        let mut presence = Vec::with_capacity(rows);
-        for chunk in &self.sealed {
-            match chunk.presence(slot) {
-                None => presence.resize(presence.len() + chunk.rows(), true),
-                Some(bits) => {
-                    presence.extend((0..chunk.rows()).map(|row| is_present(&bits, row)));
-                }
-            }
-        }
-        presence.extend((0..self.tail_rows).map(|row| present >> row & 1 == 1));
-        (values, Some(presence))
-    }
-
-    /// Deletes the values of `columns` within `range`; the log's differences go on as if nothing
-    /// had happened. The last row stays, if without values, for later ones are merged into it.
-    /// Answers by how many bytes its memory grew.
-    pub(crate) fn delete(&mut self, room: &mut Room, columns: &[u32], range: TimeRange) -> isize {
-        let slots = self.slots_of(columns);
-        if slots == 0 {
-            return 0;
-        }
-        let types = Arc::clone(&self.shape);
-        let rare = self.rare();
-        rare.deleted = true;
-        rare.side.delete(slots, range, &types.types);
-        let before = self.rows_bytes();
-        let chunks = std::mem::take(&mut self.sealed);
-        for chunk in chunks {
-            if chunk.last < range.start.0 || chunk.first > range.end.0 {
-                self.sealed.push(chunk);
-                continue;
-            }
-            room.columns.clear(self.shape.len());
-            decode_chunk(&chunk, &self.shape.types, &mut room.columns);
-            let left = without(&room.columns, slots, range);
-            self.push_sealed(&left);
-        }
-        if self.tail_rows > 0 && range.start.0 <= self.last_time {
-            self.tail_columns(room);
-            let mut left = without(&room.columns, slots, range);
-            let last = split_last(&mut left, self.last_time);
-            self.push_sealed(&left);
-            room.pool.clear(&mut self.tail);
-            (self.tail_rows, self.seen) = (0, 0);
-            let delta = self.last_delta;
-            self.append(room, self.last_time, &last);
-            self.last_delta = delta;
-            self.seen = last.iter().fold(0, |seen, (slot, _)| seen | 1 << slot);
-        }
-        change(before, self.rows_bytes())
-    }
-
     fn rows_bytes(&self) -> usize {
         let memory = |chunk: &SealedChunk| size_of::<SealedChunk>() + chunk.memory_bytes();
         self.sealed.iter().map(memory).sum::<usize>() + self.tail.memory_bytes()
@@ -707,18 +481,6 @@ impl RowGroup {
             self.sealed.push(chunk);
         }
     }
-}
-
-/// A group's rows on their way into a segment; each column's number stands before its values.
-#[derive(Debug)]
-pub(crate) enum GroupRows {
-    /// Columns share their times. Which rows have a value, where some have none.
-    Together {
-        times: Vec<i64>,
-        columns: Vec<(u32, Values, Option<Vec<bool>>)>,
-    },
-    /// Each column has times of its own: some came late or were deleted.
-    Apart(Vec<(u32, Vec<i64>, Values)>),
 }
 
 fn small(n: usize) -> u32 {
@@ -747,55 +509,6 @@ fn decode_chunk(chunk: &SealedChunk, types: &[FieldType], columns: &mut Columns)
             }
         }
     }
-}
-
-/// Rows without the values of `slots` within `range`, and without rows that have none left.
-fn without(columns: &Columns, slots: u64, range: TimeRange) -> Columns {
-    let mut left = Columns::default();
-    left.clear(columns.columns.len());
-    let mut values: Vec<_> = columns
-        .columns
-        .iter()
-        .map(|column| column.1.iter())
-        .collect();
-    for (row, time) in columns.times.iter().enumerate() {
-        let at = left.times.len();
-        let mut has_values = false;
-        for (slot, values) in values.iter_mut().enumerate() {
-            if !is_present(&columns.columns[slot].0, row) {
-                continue;
-            }
-            let Some(value) = values.next() else { continue };
-            if slots >> slot & 1 == 1 && range.contains(Timestamp(*time)) {
-                continue;
-            }
-            let (presence, kept) = &mut left.columns[slot];
-            presence[at / 64] |= 1 << (at % 64);
-            kept.push(*value);
-            has_values = true;
-        }
-        if has_values {
-            left.times.push(*time);
-        }
-    }
-    left
-}
-
-/// Takes the row of `time` off the end, if it is there; answers its values.
-fn split_last(columns: &mut Columns, time: i64) -> Vec<(usize, u64)> {
-    let mut last = Vec::new();
-    if columns.times.last() != Some(&time) {
-        return last;
-    }
-    columns.times.pop();
-    let row = columns.times.len();
-    for (slot, (presence, values)) in columns.columns.iter_mut().enumerate() {
-        if is_present(presence, row) {
-            presence[row / 64] &= !(1 << (row % 64));
-            last.extend(values.pop().map(|value| (slot, value)));
-        }
-    }
-    last
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 //! Names, tag sets and strings are kept once each in arenas, so that a container's fifteen
 //! metrics cost one tag set; consecutive points share it by number.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::{FieldValue, TagSet, Timestamp};
 
@@ -14,7 +16,9 @@ pub struct Batch {
     names: Vec<Arc<str>>,
     name_ids: HashMap<Arc<str>, u32>,
     tag_sets: Vec<TagSet>,
-    tag_set_ids: HashMap<TagSet, u32>,
+    /// Numbers of the tag sets, by the hash of their texts.
+    tag_set_ids: HashTable<u32>,
+    hasher: DefaultHashBuilder,
     points: Vec<Entry>,
     fields: Vec<(u32, FieldValue)>,
 }
@@ -60,12 +64,17 @@ impl Batch {
         {
             return number(self.tag_sets.len() - 1);
         }
-        if let Some(id) = self.tag_set_ids.get(tags) {
+        let hash_of = |tags: &TagSet| self.hasher.hash_one(tags.as_str());
+        let hash = hash_of(tags);
+        let same = |id: &u32| self.tag_sets[*id as usize] == *tags;
+        if let Some(id) = self.tag_set_ids.find(hash, same) {
             return *id;
         }
         let id = number(self.tag_sets.len());
         self.tag_sets.push(tags.clone());
-        self.tag_set_ids.insert(tags.clone(), id);
+        let tag_sets = &self.tag_sets;
+        self.tag_set_ids
+            .insert_unique(hash, id, |id| hash_of(&tag_sets[*id as usize]));
         id
     }
 

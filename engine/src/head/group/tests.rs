@@ -1,6 +1,6 @@
 use super::*;
 use crate::head::shape::Shapes;
-use crate::model::FieldValue;
+use crate::model::{FieldValue, Timestamp, Values};
 
 /// A group of integers, and where its rows lie.
 struct Written {
