@@ -1,7 +1,7 @@
 //! Writes the small data directory that is kept for each format, for ever:
 //!
 //! ```sh
-//! cargo run -p plimsoll-engine --example write_format -- engine/tests/data/format-2
+//! cargo run -p plimsoll-engine --example write_format -- engine/tests/data/format-3
 //! ```
 //!
 //! Run it once for a new format, before anything of that format is in use; never over an old one.
@@ -11,7 +11,9 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use plimsoll_engine::catalog::{CatalogChange, DAY_NS, MakeDefault, PolicySpec};
+use plimsoll_engine::catalog::{
+    CatalogChange, DAY_NS, Destinations, MakeDefault, PolicySpec, Ran, Subscription,
+};
 use plimsoll_engine::clock::ManualClock;
 use plimsoll_engine::predicate::TagPredicate;
 use plimsoll_engine::{
@@ -45,6 +47,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         },
         default: MakeDefault::No,
     })?;
+    subscribe(
+        &engine,
+        "both",
+        Destinations::All,
+        &["http://a:8086", "udp://b:8089"],
+    )?;
+    continuous_query(&engine, "first", Some(START))?;
     // A segment with rows of every type, a late row, an absent value, and two partitions.
     for step in 0..40 {
         engine.write("k8s", "", &batch(step)?)?;
@@ -61,6 +70,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         engine.write("k8s", "", &batch(step)?)?;
     }
     engine.flush()?;
+    // These only the log holds.
+    subscribe(&engine, "one", Destinations::Any, &["https://c:8086"])?;
+    continuous_query(&engine, "second", None)?;
     for step in 42..50 {
         engine.write("k8s", "", &batch(step)?)?;
     }
@@ -73,6 +85,43 @@ fn main() -> Result<(), Box<dyn Error>> {
     ))?;
     engine.close()?;
     println!("{directory} holds format {}", plimsoll_engine::FORMAT);
+    Ok(())
+}
+
+fn subscribe(
+    engine: &Engine,
+    name: &str,
+    mode: Destinations,
+    destinations: &[&str],
+) -> Result<(), Box<dyn Error>> {
+    engine.change(&CatalogChange::CreateSubscription {
+        database: "k8s".to_owned(),
+        policy: "autogen".to_owned(),
+        subscription: Subscription {
+            name: name.to_owned(),
+            mode,
+            destinations: destinations.iter().copied().map(str::to_owned).collect(),
+        },
+    })?;
+    Ok(())
+}
+
+fn continuous_query(engine: &Engine, name: &str, ran: Option<i64>) -> Result<(), Box<dyn Error>> {
+    engine.change(&CatalogChange::CreateContinuousQuery {
+        database: "k8s".to_owned(),
+        name: name.to_owned(),
+        text: format!(
+            "CREATE CONTINUOUS QUERY \"{name}\" ON k8s BEGIN SELECT mean(value) INTO \
+             k8s.autogen.mean FROM k8s.autogen.load GROUP BY time(1m) END"
+        ),
+    })?;
+    if let Some(ran) = ran {
+        engine.change(&CatalogChange::ContinuousQueriesRan(vec![Ran {
+            database: "k8s".to_owned(),
+            name: name.to_owned(),
+            last_run: Timestamp(ran),
+        }]))?;
+    }
     Ok(())
 }
 

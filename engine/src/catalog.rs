@@ -1,10 +1,17 @@
-//! Databases and retention policies: a pure state and the changes to it.
+//! Databases with their retention policies, continuous queries and subscriptions: a pure state and
+//! the changes to it.
 //!
 //! Names lead to ids that are never used again, so that replay can drop rows of what is gone.
+
+mod continuous;
+mod subscription;
 
 use std::collections::BTreeMap;
 
 use crate::{Error, Result};
+
+pub use continuous::{ContinuousQuery, Ran};
+pub use subscription::{Destinations, Subscription};
 
 /// One hour in ns.
 pub const HOUR_NS: i64 = 3_600_000_000_000;
@@ -76,6 +83,8 @@ pub struct Policy {
     pub shard_duration_ns: i64,
     /// Kept and shown, without effect: there is one copy.
     pub replication: u32,
+    /// Where its points are sent as well, in the order they were made.
+    pub subscriptions: Vec<Subscription>,
 }
 
 /// A database.
@@ -89,6 +98,8 @@ pub struct Database {
     pub default_policy: String,
     /// Policies by name, in the order they were made.
     pub policies: Vec<Policy>,
+    /// In the order they were made.
+    pub continuous_queries: Vec<ContinuousQuery>,
 }
 
 impl Database {
@@ -162,6 +173,60 @@ pub enum CatalogChange {
         /// The policy.
         name: String,
     },
+    /// CREATE CONTINUOUS QUERY.
+    CreateContinuousQuery {
+        /// The database.
+        database: String,
+        /// Its name.
+        name: String,
+        /// The whole statement, as it is shown and run.
+        text: String,
+    },
+    /// DROP CONTINUOUS QUERY.
+    DropContinuousQuery {
+        /// The database.
+        database: String,
+        /// The query.
+        name: String,
+    },
+    /// Continuous queries ran: the next start knows where they go on.
+    ContinuousQueriesRan(Vec<Ran>),
+    /// CREATE SUBSCRIPTION.
+    CreateSubscription {
+        /// The database.
+        database: String,
+        /// The policy.
+        policy: String,
+        /// What is made.
+        subscription: Subscription,
+    },
+    /// DROP SUBSCRIPTION.
+    DropSubscription {
+        /// The database.
+        database: String,
+        /// The policy.
+        policy: String,
+        /// The subscription.
+        name: String,
+    },
+}
+
+impl CatalogChange {
+    /// The oldest format of the manifest whose programs know this change.
+    pub(crate) fn format(&self) -> u32 {
+        match self {
+            Self::CreateDatabase { .. }
+            | Self::DropDatabase { .. }
+            | Self::CreatePolicy { .. }
+            | Self::AlterPolicy { .. }
+            | Self::DropPolicy { .. } => 1,
+            Self::CreateContinuousQuery { .. }
+            | Self::DropContinuousQuery { .. }
+            | Self::ContinuousQueriesRan(_)
+            | Self::CreateSubscription { .. }
+            | Self::DropSubscription { .. } => 3,
+        }
+    }
 }
 
 /// Whether a statement said DEFAULT.
@@ -242,6 +307,25 @@ impl Catalog {
                 default,
             } => self.alter_policy(database, policy, *default)?,
             CatalogChange::DropPolicy { database, name } => self.drop_policy(database, name)?,
+            CatalogChange::CreateContinuousQuery {
+                database,
+                name,
+                text,
+            } => self.create_continuous_query(database, name, text)?,
+            CatalogChange::DropContinuousQuery { database, name } => {
+                self.drop_continuous_query(database, name)
+            }
+            CatalogChange::ContinuousQueriesRan(runs) => self.continuous_queries_ran(runs),
+            CatalogChange::CreateSubscription {
+                database,
+                policy,
+                subscription,
+            } => self.create_subscription(database, policy, subscription)?,
+            CatalogChange::DropSubscription {
+                database,
+                policy,
+                name,
+            } => self.drop_subscription(database, policy, name)?,
         };
         if applied == Applied::Changed {
             self.version += 1;
@@ -286,6 +370,7 @@ impl Catalog {
                 name: name.to_owned(),
                 default_policy: policy_name,
                 policies: vec![policy],
+                continuous_queries: Vec::new(),
             },
         );
         Ok(Applied::Changed)
@@ -334,14 +419,18 @@ impl Catalog {
             .iter()
             .position(|policy| policy.name == name)
             .ok_or_else(|| Error::PolicyNotFound(name.clone()))?;
-        let old = &database.policies[at];
+        let old = &mut database.policies[at];
         let merged = PolicySpec {
             name: Some(name.clone()),
             retention: spec.retention.or(Some(old.retention.as_ns())),
             shard_duration_ns: spec.shard_duration_ns.or(Some(old.shard_duration_ns)),
             replication: spec.replication.or(Some(old.replication)),
         };
-        database.policies[at] = resolve(&merged, old.id, &name)?;
+        let altered = resolve(&merged, old.id, &name)?;
+        *old = Policy {
+            subscriptions: std::mem::take(&mut old.subscriptions),
+            ..altered
+        };
         if default == MakeDefault::Yes {
             database.default_policy = name;
         }
@@ -421,6 +510,7 @@ fn resolve(spec: &PolicySpec, id: PolicyId, name: &str) -> Result<Policy> {
         retention,
         shard_duration_ns,
         replication,
+        subscriptions: Vec::new(),
     })
 }
 

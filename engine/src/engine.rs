@@ -12,7 +12,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use plimsoll_wal::log::{CommitSync, Log, LogState, Ticket};
@@ -178,6 +178,8 @@ pub struct Engine {
     state: RwLock<State>,
     /// The manifest as it is on disk. One edit at a time; taken before `state`.
     manifest: Mutex<Manifest>,
+    /// The format of the manifest on disk; 0 where there is none yet.
+    format: AtomicU32,
     /// One merge at a time; taken before `manifest`.
     merging: Mutex<compaction::Merging>,
     being_merged: compaction::BeingMerged,
@@ -209,6 +211,7 @@ impl Engine {
     /// # Errors
     /// [`crate::Error::Invalid`] with InfluxDB's text, the `NotFound`s, `Storage`.
     pub fn change(&self, change: &CatalogChange) -> Result<Applied> {
+        self.raise_format(change.format())?;
         let gone = {
             let mut state = self.state.write();
             let mut catalog = (*state.catalog).clone();
@@ -234,6 +237,17 @@ impl Engine {
     #[must_use]
     pub fn directory(&self) -> &std::path::Path {
         &self.options.directory
+    }
+
+    /// Lets the manifest name a format that knows what the log is about to hold, so that an older
+    /// program refuses the directory by its format.
+    fn raise_format(&self, needed: u32) -> Result<()> {
+        if needed <= 1 || self.format.load(Ordering::SeqCst) >= needed {
+            return Ok(());
+        }
+        let mut manifest = self.manifest.lock();
+        let same = manifest.clone();
+        self.replace_manifest(&mut manifest, same)
     }
 
     /// A read view of everything, as it is now.

@@ -4,10 +4,12 @@
 //! start afresh in each generation, so a generation replays alone. Byte tables are in
 //! docs/format.md.
 
+mod change;
 mod decoder;
 mod record;
 mod row;
 
+pub(crate) use change::{put_subscription, subscription};
 pub(crate) use decoder::{Decoder, Entry, Row};
 pub(crate) use record::{Deleted, Record, decode, put_record};
 pub(crate) use row::{

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use plimsoll_wal::Error as StorageError;
 use plimsoll_wal::storage::{ReadMode, Storage};
 
-use crate::catalog::{Catalog, Database, DatabaseId, Policy, PolicyId, Retention};
+use crate::catalog::{Catalog, ContinuousQuery, Database, DatabaseId, Policy, PolicyId, Retention};
+use crate::log::{put_subscription, subscription};
 use crate::model::Timestamp;
 use crate::partition::{Mask, PartitionId};
 use crate::segment::SegmentFacts;
@@ -22,7 +23,7 @@ pub(crate) const FILE: &str = "MANIFEST";
 const TEMPORARY: &str = "MANIFEST.new";
 const MAGIC: &[u8; 8] = b"PLIMMANI";
 /// The format this program writes, and the newest it reads.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 const HEADER_BYTES: usize = 24;
 
 /// A partition as the manifest names it.
@@ -49,6 +50,8 @@ pub(crate) struct SegmentEntry {
 /// The whole state that is not in the log.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Manifest {
+    /// The format of the file; 0 where there is none yet.
+    pub(crate) format: u32,
     /// Counts edits.
     pub(crate) edit: u64,
     /// Frames up to this sequence are in segments.
@@ -149,6 +152,19 @@ fn put_catalog(out: &mut Vec<u8>, catalog: &Catalog) {
             put_signed(out, policy.retention.as_ns());
             put_signed(out, policy.shard_duration_ns);
             put(out, u64::from(policy.replication));
+            put(out, policy.subscriptions.len() as u64);
+            for subscription in &policy.subscriptions {
+                put_subscription(out, subscription);
+            }
+        }
+        put(out, database.continuous_queries.len() as u64);
+        for query in &database.continuous_queries {
+            put_text(out, &query.name);
+            put_text(out, &query.text);
+            out.push(u8::from(query.last_run.is_some()));
+            if let Some(last_run) = query.last_run {
+                put_signed(out, last_run.0);
+            }
         }
     }
 }
@@ -199,15 +215,18 @@ fn decode(bytes: &[u8], path: &Path) -> Result<Manifest> {
 
 /// The format that first had tombstones.
 const FORMAT_WITH_TOMBSTONES: u32 = 2;
+/// The format that first had continuous queries and subscriptions.
+const FORMAT_WITH_QUERIES: u32 = 3;
 
 fn manifest(reader: &mut Reader<'_>, format: u32) -> Option<Manifest> {
     let mut manifest = Manifest {
+        format,
         edit: reader.varint()?,
         log_covered: reader.varint()?,
         next_generation: reader.varint()?,
         next_partition: reader.varint()?,
         next_segment: reader.varint()?,
-        catalog: catalog(reader)?,
+        catalog: catalog(reader, format)?,
         partitions: Vec::new(),
     };
     for _ in 0..reader.count(5)? {
@@ -232,7 +251,7 @@ fn manifest(reader: &mut Reader<'_>, format: u32) -> Option<Manifest> {
     Some(manifest)
 }
 
-fn catalog(reader: &mut Reader<'_>) -> Option<Catalog> {
+fn catalog(reader: &mut Reader<'_>, format: u32) -> Option<Catalog> {
     let mut catalog = Catalog {
         version: reader.varint()?,
         next_id: reader.varint()?,
@@ -244,13 +263,26 @@ fn catalog(reader: &mut Reader<'_>) -> Option<Catalog> {
         let default_policy = reader.text()?.to_owned();
         let mut policies = Vec::new();
         for _ in 0..reader.count(5)? {
-            policies.push(Policy {
+            let mut policy = Policy {
                 id: PolicyId(reader.varint()?),
                 name: reader.text()?.to_owned(),
                 retention: Retention::from_ns(reader.signed()?),
                 shard_duration_ns: reader.signed()?,
                 replication: reader.number()?,
-            });
+                subscriptions: Vec::new(),
+            };
+            if format >= FORMAT_WITH_QUERIES {
+                for _ in 0..reader.count(3)? {
+                    policy.subscriptions.push(subscription(reader)?);
+                }
+            }
+            policies.push(policy);
+        }
+        let mut continuous_queries = Vec::new();
+        if format >= FORMAT_WITH_QUERIES {
+            for _ in 0..reader.count(3)? {
+                continuous_queries.push(continuous_query(reader)?);
+            }
         }
         catalog.databases.insert(
             name.clone(),
@@ -259,10 +291,23 @@ fn catalog(reader: &mut Reader<'_>) -> Option<Catalog> {
                 name,
                 default_policy,
                 policies,
+                continuous_queries,
             },
         );
     }
     Some(catalog)
+}
+
+fn continuous_query(reader: &mut Reader<'_>) -> Option<ContinuousQuery> {
+    Some(ContinuousQuery {
+        name: reader.text()?.to_owned(),
+        text: reader.text()?.to_owned(),
+        last_run: match reader.byte()? {
+            0 => None,
+            1 => Some(Timestamp(reader.signed()?)),
+            _ => return None,
+        },
+    })
 }
 
 fn segment(reader: &mut Reader<'_>) -> Option<SegmentEntry> {

@@ -249,6 +249,7 @@ mod tests {
             retention: Retention::Forever,
             shard_duration_ns,
             replication: 1,
+            subscriptions: Vec::new(),
         }
     }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use plimsoll_engine::catalog::{CatalogChange, Destinations};
 use plimsoll_engine::clock::ManualClock;
 use plimsoll_engine::model::Values;
 use plimsoll_engine::predicate::TagPredicate;
@@ -121,6 +122,77 @@ fn cold_pages_of_format_2_open_and_hold_what_was_written() {
     }
 }
 
+/// Format 3 is format 2 with continuous queries and subscriptions.
+#[test]
+fn format_3_opens_and_holds_its_continuous_queries_and_subscriptions() {
+    let directory = copy("format-3");
+    for opening in 0..3 {
+        let engine = open(directory.path()).unwrap();
+        let snapshot = engine.snapshot();
+        let database = snapshot.catalog().database("k8s").unwrap();
+        let queries: Vec<_> = database
+            .continuous_queries
+            .iter()
+            .map(|query| (query.name.as_str(), query.last_run))
+            .collect();
+        let expected = [("first", Some(Timestamp(START))), ("second", None)];
+        assert_eq!(queries, expected);
+        assert!(database.continuous_queries[1].text.contains("\"second\""));
+        let subscriptions = &database.policy("").unwrap().subscriptions;
+        let found: Vec<_> = subscriptions
+            .iter()
+            .map(|there| (there.name.as_str(), there.mode, there.destinations.len()))
+            .collect();
+        let expected = [
+            ("both", Destinations::All, 2),
+            ("one", Destinations::Any, 1),
+        ];
+        assert_eq!(found, expected);
+        let view = snapshot.view("k8s", "", TimeRange::ALL).unwrap();
+        assert_eq!(integers(&view, "memory/usage_bytes_gauge", "a").len(), 49);
+        if opening == 1 {
+            engine.flush().unwrap();
+        }
+        engine.close().unwrap();
+    }
+}
+
+/// Else an older program would take the log for a damaged one.
+#[test]
+fn what_an_older_program_does_not_know_raises_the_manifests_format_first() {
+    let format = |directory: &Path| {
+        let manifest = fs::read(directory.join("MANIFEST")).unwrap();
+        u32::from_le_bytes(manifest[8..12].try_into().unwrap())
+    };
+    let directory = copy("format-2");
+    let engine = open(directory.path()).unwrap();
+    assert_eq!(format(directory.path()), 2, "opening changes nothing");
+    let change = CatalogChange::CreateContinuousQuery {
+        database: "k8s".to_owned(),
+        name: "q".to_owned(),
+        text: "text".to_owned(),
+    };
+    engine.change(&change).unwrap();
+    assert_eq!(format(directory.path()), 3);
+    engine.close().unwrap();
+
+    let directory = TempDir::new().unwrap();
+    let engine = open(directory.path()).unwrap();
+    let database = CatalogChange::CreateDatabase {
+        name: "k8s".to_owned(),
+        policy: None,
+    };
+    engine.change(&database).unwrap();
+    assert!(!directory.path().join("MANIFEST").exists());
+    engine.change(&change).unwrap();
+    assert_eq!(format(directory.path()), 3);
+    engine.close().unwrap();
+    let engine = open(directory.path()).unwrap();
+    let snapshot = engine.snapshot();
+    let database = snapshot.catalog().database("k8s").unwrap();
+    assert_eq!(database.continuous_queries[0].text, "text");
+}
+
 #[test]
 fn format_1_opens_and_holds_what_was_written() {
     let directory = copy("format-1");
@@ -205,7 +277,7 @@ fn a_newer_format_is_refused_by_name() {
         let error = open(directory.path())
             .expect_err("a newer format does not open")
             .to_string();
-        let known = if name == "MANIFEST" { 2 } else { 1 };
+        let known = if name == "MANIFEST" { 3 } else { 1 };
         let expected = format!("has format 7, this program knows up to {known}");
         assert!(error.contains(&expected), "{error}");
         assert!(error.contains(&name), "{error}");

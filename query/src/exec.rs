@@ -16,7 +16,7 @@ pub(crate) mod window;
 
 use std::sync::Arc;
 
-use plimsoll_engine::catalog::{CatalogChange, MakeDefault, PolicySpec};
+use plimsoll_engine::catalog::CatalogChange;
 use plimsoll_engine::{Deletion, PartitionId, TimeRange, Timestamp};
 
 pub use context::{
@@ -26,7 +26,8 @@ pub use context::{
 pub use error::{Error, Result};
 pub use pool::Execution;
 
-use crate::ast::{PolicyTerms, Select, Statement};
+use crate::ast::{Select, Statement};
+use crate::change;
 use crate::check;
 use crate::delete;
 use crate::explain;
@@ -48,7 +49,7 @@ pub enum Outcome {
 /// What a statement changes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Databases or retention policies.
+    /// Databases, and what belongs to them.
     Catalog(CatalogChange),
     /// Points, in this order.
     Delete(Vec<Deletion>),
@@ -83,7 +84,7 @@ pub fn execute_as(
     if !matches!(statement, Statement::Select(_)) {
         check::check_statement(statement, context.now)?;
     }
-    if let Some(change) = catalog_change(statement) {
+    if let Some(change) = change::of_statement(statement, context)? {
         return Ok(Outcome::Effect(Effect::Catalog(change)));
     }
     if let Some(deletions) = delete::of_statement(statement, context)? {
@@ -96,6 +97,8 @@ pub fn execute_as(
         Statement::ShowRetentionPolicies { database } => {
             show::retention_policies(database.as_deref(), context, &mut emitter)?;
         }
+        Statement::ShowSubscriptions => show::subscriptions(context, &mut emitter)?,
+        Statement::ShowContinuousQueries => show::continuous_queries(context, &mut emitter)?,
         Statement::ShowMeasurements(show) => show::measurements(show, context, &mut emitter)?,
         Statement::ShowSeries(show) => show::series(show, context, &mut emitter)?,
         Statement::ShowTagKeys(show) => show::tag_keys(show, context, &mut emitter)?,
@@ -278,64 +281,9 @@ fn answer(cell: Option<Cell>) -> Cell {
     }
 }
 
-fn catalog_change(statement: &Statement) -> Option<CatalogChange> {
-    let make_default = |default: bool| {
-        if default {
-            MakeDefault::Yes
-        } else {
-            MakeDefault::No
-        }
-    };
-    Some(match statement {
-        Statement::CreateDatabase { name, policy } => CatalogChange::CreateDatabase {
-            name: name.clone(),
-            policy: policy.as_ref().map(|terms| spec(terms, terms.name.clone())),
-        },
-        Statement::DropDatabase { name } => CatalogChange::DropDatabase { name: name.clone() },
-        Statement::CreateRetentionPolicy {
-            name,
-            database,
-            terms,
-            default,
-        } => CatalogChange::CreatePolicy {
-            database: database.clone(),
-            policy: spec(terms, Some(name.clone())),
-            default: make_default(*default),
-        },
-        Statement::AlterRetentionPolicy {
-            name,
-            database,
-            terms,
-            default,
-        } => CatalogChange::AlterPolicy {
-            database: database.clone(),
-            policy: spec(terms, Some(name.clone())),
-            default: make_default(*default),
-        },
-        Statement::DropRetentionPolicy { name, database } => CatalogChange::DropPolicy {
-            database: database.clone(),
-            name: name.clone(),
-        },
-        _ => return None,
-    })
-}
-
-fn spec(terms: &PolicyTerms, name: Option<String>) -> PolicySpec {
-    PolicySpec {
-        name,
-        retention: terms.duration,
-        shard_duration_ns: terms.shard_duration,
-        replication: terms.replication,
-    }
-}
-
 /// What a statement is called in "… is not supported yet".
 fn name_of(statement: &Statement) -> &'static str {
     match statement {
-        Statement::CreateContinuousQuery { .. } => "CREATE CONTINUOUS QUERY",
-        Statement::DropContinuousQuery { .. } => "DROP CONTINUOUS QUERY",
-        Statement::CreateSubscription { .. } => "CREATE SUBSCRIPTION",
-        Statement::DropSubscription { .. } => "DROP SUBSCRIPTION",
         Statement::CreateUser { .. } => "CREATE USER",
         Statement::DropUser { .. } => "DROP USER",
         Statement::SetPassword { .. } => "SET PASSWORD",
@@ -347,8 +295,6 @@ fn name_of(statement: &Statement) -> &'static str {
         Statement::ShowQueries => "SHOW QUERIES",
         Statement::ShowStats { .. } => "SHOW STATS",
         Statement::ShowDiagnostics { .. } => "SHOW DIAGNOSTICS",
-        Statement::ShowSubscriptions => "SHOW SUBSCRIPTIONS",
-        Statement::ShowContinuousQueries => "SHOW CONTINUOUS QUERIES",
         _ => "this statement",
     }
 }

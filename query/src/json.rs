@@ -143,6 +143,11 @@ pub fn write_cell(cell: &Cell, epoch: Epoch, zone: Option<&TimeZone>, out: &mut 
         Cell::Unsigned(value) => print(out, format_args!("{value}")),
         Cell::String(text) => write_string(text, out),
         Cell::Boolean(value) => print(out, format_args!("{value}")),
+        Cell::List(texts) => {
+            out.push(b'[');
+            separated(texts, out, |text, out| write_string(text, out));
+            out.push(b']');
+        }
     }
 }
 

@@ -4,8 +4,10 @@
 //! It is synchronous and is given "now".
 
 pub mod ast;
+mod change;
 pub mod check;
 pub mod condition;
+mod continuous;
 pub mod delete;
 pub mod exec;
 mod explain;

@@ -19,6 +19,8 @@ pub enum Cell {
     String(Arc<str>),
     /// True or false.
     Boolean(bool),
+    /// Several texts.
+    List(Arc<[Arc<str>]>),
 }
 
 /// A series of an answer, or a piece of one.

@@ -7,6 +7,7 @@ pub(crate) mod names;
 mod policies;
 mod shards;
 mod tags;
+mod queries;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub(crate) use cardinality::cardinality;
 pub(crate) use policies::{databases, retention_policies};
 pub(crate) use shards::{shard_groups, shards};
 pub(crate) use tags::{tag_keys, tag_values};
+pub(crate) use queries::{continuous_queries, subscriptions};
 
 /// SHOW MEASUREMENTS.
 pub(crate) fn measurements(

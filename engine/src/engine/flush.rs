@@ -9,7 +9,7 @@ use plimsoll_wal::log::CommitSync;
 use crate::Result;
 use crate::catalog::Catalog;
 use crate::head::{Generation, GroupRows};
-use crate::manifest::{Manifest, PartitionEntry, SegmentEntry};
+use crate::manifest::{FORMAT, Manifest, PartitionEntry, SegmentEntry};
 use crate::model::TagSet;
 use crate::partition::{Partition, PartitionId};
 use crate::segment::{Segment, SegmentBuilder, SegmentIdentity};
@@ -188,8 +188,10 @@ impl Engine {
         mut edited: Manifest,
     ) -> Result<()> {
         edited.edit += 1;
+        edited.format = FORMAT;
         edited.replace(&*self.storage, &self.paths.root)?;
         *manifest = edited;
+        self.format.store(FORMAT, Ordering::SeqCst);
         Ok(())
     }
 }

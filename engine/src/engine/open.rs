@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use parking_lot::{Mutex, RwLock};
 use plimsoll_wal::log::{self, Log, LogOptions, Recovered, Tail};
@@ -123,6 +123,7 @@ impl Engine {
             paths,
             log,
             state: RwLock::new(state),
+            format: AtomicU32::new(manifest.format),
             manifest: Mutex::new(manifest),
             merging: Mutex::default(),
             being_merged: super::compaction::BeingMerged::default(),

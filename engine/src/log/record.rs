@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{CatalogChange, MakeDefault, PolicyId, PolicySpec};
+use crate::catalog::{CatalogChange, PolicyId};
 use crate::model::FieldType;
 use crate::partition::PartitionId;
 use crate::tombstone::Tombstone;
 use crate::varint::{Reader, put, put_signed, put_text};
 
+use super::change::{change, put_change};
 use super::row::{RowHeader, row_header};
 
 const GENERATION: u8 = 1;
@@ -255,129 +256,4 @@ fn deleted(reader: &mut Reader<'_>) -> Option<Deleted> {
         partitions,
         freed,
     })
-}
-
-const CREATE_DATABASE: u8 = 0;
-const DROP_DATABASE: u8 = 1;
-const CREATE_POLICY: u8 = 2;
-const ALTER_POLICY: u8 = 3;
-const DROP_POLICY: u8 = 4;
-
-fn put_change(out: &mut Vec<u8>, change: &CatalogChange) {
-    match change {
-        CatalogChange::CreateDatabase { name, policy } => {
-            out.push(CREATE_DATABASE);
-            put_text(out, name);
-            out.push(u8::from(policy.is_some()));
-            if let Some(policy) = policy {
-                put_spec(out, policy);
-            }
-        }
-        CatalogChange::DropDatabase { name } => {
-            out.push(DROP_DATABASE);
-            put_text(out, name);
-        }
-        CatalogChange::CreatePolicy {
-            database,
-            policy,
-            default,
-        } => {
-            out.push(CREATE_POLICY);
-            put_text(out, database);
-            put_spec(out, policy);
-            out.push(u8::from(*default == MakeDefault::Yes));
-        }
-        CatalogChange::AlterPolicy {
-            database,
-            policy,
-            default,
-        } => {
-            out.push(ALTER_POLICY);
-            put_text(out, database);
-            put_spec(out, policy);
-            out.push(u8::from(*default == MakeDefault::Yes));
-        }
-        CatalogChange::DropPolicy { database, name } => {
-            out.push(DROP_POLICY);
-            put_text(out, database);
-            put_text(out, name);
-        }
-    }
-}
-
-fn put_spec(out: &mut Vec<u8>, spec: &PolicySpec) {
-    let set = u8::from(spec.name.is_some())
-        | u8::from(spec.retention.is_some()) << 1
-        | u8::from(spec.shard_duration_ns.is_some()) << 2
-        | u8::from(spec.replication.is_some()) << 3;
-    out.push(set);
-    if let Some(name) = &spec.name {
-        put_text(out, name);
-    }
-    if let Some(retention) = spec.retention {
-        put_signed(out, retention);
-    }
-    if let Some(shard) = spec.shard_duration_ns {
-        put_signed(out, shard);
-    }
-    if let Some(replication) = spec.replication {
-        put(out, u64::from(replication));
-    }
-}
-
-fn change(reader: &mut Reader<'_>) -> Option<CatalogChange> {
-    let default = |byte| match byte {
-        0 => Some(MakeDefault::No),
-        1 => Some(MakeDefault::Yes),
-        _ => None,
-    };
-    Some(match reader.byte()? {
-        CREATE_DATABASE => CatalogChange::CreateDatabase {
-            name: reader.text()?.to_owned(),
-            policy: match reader.byte()? {
-                0 => None,
-                1 => Some(spec(reader)?),
-                _ => return None,
-            },
-        },
-        DROP_DATABASE => CatalogChange::DropDatabase {
-            name: reader.text()?.to_owned(),
-        },
-        CREATE_POLICY => CatalogChange::CreatePolicy {
-            database: reader.text()?.to_owned(),
-            policy: spec(reader)?,
-            default: default(reader.byte()?)?,
-        },
-        ALTER_POLICY => CatalogChange::AlterPolicy {
-            database: reader.text()?.to_owned(),
-            policy: spec(reader)?,
-            default: default(reader.byte()?)?,
-        },
-        DROP_POLICY => CatalogChange::DropPolicy {
-            database: reader.text()?.to_owned(),
-            name: reader.text()?.to_owned(),
-        },
-        _ => return None,
-    })
-}
-
-fn spec(reader: &mut Reader<'_>) -> Option<PolicySpec> {
-    let set = reader.byte()?;
-    if set > 0x0f {
-        return None;
-    }
-    let mut spec = PolicySpec::default();
-    if set & 1 != 0 {
-        spec.name = Some(reader.text()?.to_owned());
-    }
-    if set & 2 != 0 {
-        spec.retention = Some(reader.signed()?);
-    }
-    if set & 4 != 0 {
-        spec.shard_duration_ns = Some(reader.signed()?);
-    }
-    if set & 8 != 0 {
-        spec.replication = Some(reader.number()?);
-    }
-    Some(spec)
 }

@@ -173,7 +173,7 @@ impl Column {
             }
             Cell::Unsigned(_) => typed!(Unsigned, Cell::Unsigned(v) => v, 0),
             Cell::Boolean(_) => typed!(Boolean, Cell::Boolean(v) => v, false),
-            Cell::String(_) | Cell::Null => {
+            Cell::String(_) | Cell::List(_) | Cell::Null => {
                 let empty: Arc<str> = "".into();
                 typed!(String, Cell::String(v) => v, Arc::clone(&empty))
             }

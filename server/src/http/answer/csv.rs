@@ -86,6 +86,7 @@ fn text(cell: &Cell, epoch: Epoch) -> String {
         Cell::Unsigned(value) => value.to_string(),
         Cell::String(text) => text.to_string(),
         Cell::Boolean(value) => value.to_string(),
+        Cell::List(texts) => texts.join(" "),
     }
 }
 

@@ -174,6 +174,10 @@ fn write_cell(cell: &Cell, epoch: Epoch, out: &mut Vec<u8>) {
         }
         Cell::String(value) => text(value, out),
         Cell::Boolean(value) => encode::write_bool(out, *value).expect(MEMORY),
+        Cell::List(texts) => {
+            array(texts.len(), out);
+            texts.iter().for_each(|value| text(value, out));
+        }
     }
 }
 

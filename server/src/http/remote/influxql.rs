@@ -186,7 +186,7 @@ fn number(cell: &Cell) -> Option<f64> {
         Cell::Integer(value) => Some(*value as f64),
         Cell::Unsigned(value) => Some(*value as f64),
         Cell::Boolean(value) => Some(f64::from(u8::from(*value))),
-        Cell::Null | Cell::Time(_) | Cell::String(_) => None,
+        Cell::Null | Cell::Time(_) | Cell::String(_) | Cell::List(_) => None,
     }
 }
 
