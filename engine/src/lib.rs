@@ -37,6 +37,6 @@ pub use model::{Batch, FieldType, FieldValue, TagSet, TimeRange, Timestamp};
 pub use partition::PartitionId;
 pub use readers::{READER_NAME_BYTES_MAX, READERS_MAX};
 pub use snapshot::{
-    Column, ColumnPlan, Direction, PartitionView, ReadCounts, Series, Snapshot, SourceCounts,
-    Tally, View, Visit,
+    Column, ColumnPlan, Direction, Field, FieldReader, PartitionView, ReadCounts, Rows, Series,
+    Snapshot, SourceCounts, Summaries, TakePoints, Tally, View, Visit,
 };

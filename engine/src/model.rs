@@ -5,7 +5,7 @@ pub(crate) mod tags;
 mod value;
 
 pub use batch::{Batch, Point};
-pub use tags::{TagSet, TagSetBuilder, TagsError};
+pub use tags::{TagFinder, TagSet, TagSetBuilder, TagsError};
 pub use value::{FieldType, FieldValue, ValueRef, Values};
 
 /// A time: ns since 1970-01-01 UTC, negative before.

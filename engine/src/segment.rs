@@ -10,6 +10,7 @@ mod bounds;
 mod builder;
 mod chunks;
 mod cold;
+mod cursor;
 mod layout;
 mod pages;
 mod postings;
@@ -21,6 +22,7 @@ mod symbols;
 mod tag_sets;
 #[cfg(test)]
 mod tests;
+mod time_cache;
 mod times;
 mod writer;
 
@@ -29,10 +31,12 @@ pub use builder::SegmentBuilder;
 pub use chunks::BlockRef;
 pub(crate) use chunks::Chunk;
 pub use cold::ReadState;
+pub(crate) use cursor::ColumnCursor;
 pub use read::Scratch;
 pub use reader::Segment;
 pub use schema::ColumnId;
 pub use summary::{FloatSummary, IntegerSummary, Summary};
+pub(crate) use time_cache::TimeCache;
 pub use times::TimeColumn;
 
 use crate::model::{TimeRange, Timestamp};

@@ -1,13 +1,16 @@
 //! A read view: the catalog and every source of data as they were at one moment.
 
+mod field;
 mod masked;
 mod places;
 mod tally;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
 use crate::catalog::Catalog;
@@ -16,10 +19,11 @@ use crate::merge::{hide, overlay};
 use crate::model::{FieldType, TagSet, TimeRange, Values};
 use crate::partition::{Partition, PartitionId};
 use crate::predicate::{TagIndex, TagPredicate};
-use crate::segment::{ColumnId, Scratch, Segment};
+use crate::segment::{ColumnId, Scratch, Segment, TimeCache};
 use crate::tombstone::{Tombstone, hidden};
 use crate::{Error, Result};
 
+pub use field::{Field, FieldReader, Rows, Summaries, TakePoints};
 pub use places::{ColumnPlan, PartitionView, SourceCounts};
 pub use tally::{ReadCounts, Tally};
 
@@ -51,6 +55,8 @@ pub struct View {
     /// Partitions in order of time; within one, lowest rank first.
     sources: Vec<Source>,
     tally: Option<Arc<Tally>>,
+    /// What its readers decoded of time columns.
+    times: Arc<TimeCache>,
 }
 
 #[derive(Debug, Clone)]
@@ -147,6 +153,7 @@ impl Snapshot {
             range,
             sources,
             tally: self.tally.clone(),
+            times: Arc::default(),
         })
     }
 
@@ -159,6 +166,7 @@ impl Snapshot {
             range,
             sources,
             tally: None,
+            times: Arc::default(),
         }
     }
 
@@ -300,21 +308,17 @@ impl View {
                     }
                 }
                 SourceKind::Segment(segment) => {
-                    for id in select(segment, &measurement, predicate)? {
-                        let overlaps =
-                            segment
-                                .bounds(&measurement, id)?
-                                .is_some_and(|(first, last)| {
-                                    TimeRange {
-                                        start: first,
-                                        end: last,
-                                    }
-                                    .overlaps(&self.range)
-                                });
-                        if overlaps {
-                            found.push((segment.tag_set(id)?, (number, id)));
+                    let selected = select(segment, &measurement, predicate)?;
+                    let mut ids = RoaringBitmap::new();
+                    segment.each_bounds(&measurement, &selected, &mut |id, start, end| {
+                        if (TimeRange { start, end }).overlaps(&self.range) {
+                            ids.insert(id);
                         }
-                    }
+                    })?;
+                    segment.each_tag_set(&ids, &mut |id, text| {
+                        found.push((TagSet::from_canonical(text), (number, id)));
+                        Ok(())
+                    })?;
                 }
             }
             if source.is_masked(&measurement) {

@@ -5,9 +5,9 @@
 mod cardinality;
 pub(crate) mod names;
 mod policies;
+mod queries;
 mod shards;
 mod tags;
-mod queries;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,9 +24,9 @@ use names::{Matcher, Scope};
 
 pub(crate) use cardinality::cardinality;
 pub(crate) use policies::{databases, retention_policies};
+pub(crate) use queries::{continuous_queries, subscriptions};
 pub(crate) use shards::{shard_groups, shards};
 pub(crate) use tags::{tag_keys, tag_values};
-pub(crate) use queries::{continuous_queries, subscriptions};
 
 /// SHOW MEASUREMENTS.
 pub(crate) fn measurements(

@@ -8,7 +8,7 @@ use super::varint::{self, Cursor};
 use super::{BLOCK_POINTS_MAX, Codec, Malformed, packed};
 
 /// The first time, the last and how many; kept by the caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Extent {
     /// The first time.
     pub first: i64,

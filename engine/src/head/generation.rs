@@ -1,19 +1,21 @@
 //! A head that takes writes until it is frozen, and answers reads until it is flushed.
 
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use hashbrown::DefaultHashBuilder;
+use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
 use crate::Result;
 use crate::log::{Record, put_record};
-use crate::model::{FieldType, FieldValue, TagSet, TimeRange, Values};
+use crate::model::{FieldType, FieldValue, TagFinder, TagSet, TimeRange, Values};
 use crate::partition::{PartitionId, Schema};
 use crate::predicate::TagPredicate;
+use crate::snapshot::Rows;
 use crate::tombstone::{Covered, Tombstone};
 
 use super::columns::{ColumnDefinition, Columns};
@@ -429,6 +431,49 @@ impl Generation {
         index.keys_of(&ids).map(Arc::from).collect()
     }
 
+    /// The values that some of `ids` have at a tag, and those ids.
+    pub(crate) fn values_of(
+        &self,
+        key: &str,
+        ids: &RoaringBitmap,
+    ) -> Vec<(Box<str>, RoaringBitmap)> {
+        let index = self.index.read();
+        let are_few = ids.len() < index.values_count(key) as u64;
+        if !are_few {
+            let mut found = Vec::new();
+            index.each_value_of(key, &mut |value, with| {
+                let both = with & ids;
+                if !both.is_empty() {
+                    found.push((value.into(), both));
+                }
+            });
+            return found;
+        }
+        // A shard's lock is never taken under the index's.
+        drop(index);
+        let finder = TagFinder::new(key);
+        let mut found: HashMap<Box<str>, RoaringBitmap> = HashMap::new();
+        for id in ids {
+            let Some(tags) = self.tags(id) else { continue };
+            if let Some(value) = finder.find(tags.as_str()) {
+                match found.get_mut(value) {
+                    Some(with) => {
+                        with.insert(id);
+                    }
+                    None => {
+                        found.insert(value.into(), RoaringBitmap::from_iter([id]));
+                    }
+                }
+            }
+        }
+        let unescaped = |raw: Box<str>| match TagFinder::unescaped(&raw) {
+            Cow::Borrowed(_) => raw,
+            Cow::Owned(text) => text.into(),
+        };
+        let found = found.into_iter();
+        found.map(|(raw, with)| (unescaped(raw), with)).collect()
+    }
+
     /// The tags behind a number.
     pub(crate) fn tags(&self, id: u32) -> Option<TagSet> {
         self.with_tag_set(id, |shard, entry| shard.entries[entry].tags.clone())
@@ -453,6 +498,38 @@ impl Generation {
         }
         self.with_group_of(tag_set, partition, number, |room, group, slot| {
             group.read(room, slot, range, times, values);
+        });
+    }
+
+    /// The number of a column of this type, if it is here.
+    pub(crate) fn column_number(
+        &self,
+        partition: PartitionId,
+        measurement: &Arc<str>,
+        field: &str,
+        field_type: FieldType,
+    ) -> Option<u32> {
+        let (number, there) = self.find_column(partition, measurement, field)?;
+        (there == field_type).then_some(number)
+    }
+
+    /// As [`Self::read`], of a column by number; of the rows at least those that are wanted.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what, where, and two columns to fill"
+    )]
+    pub(crate) fn read_column(
+        &self,
+        tag_set: u32,
+        partition: PartitionId,
+        column: u32,
+        range: TimeRange,
+        rows: Rows,
+        times: &mut Vec<i64>,
+        values: &mut Values,
+    ) {
+        self.with_group_of(tag_set, partition, column, |room, group, slot| {
+            group.read_wanted(room, slot, range, rows, times, values);
         });
     }
 

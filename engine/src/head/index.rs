@@ -147,6 +147,21 @@ impl HeadIndex {
             .map(|(_, m)| m)
     }
 
+    /// How many values a tag has.
+    pub(crate) fn values_count(&self, key: &str) -> usize {
+        self.tags.get(key).map_or(0, BTreeMap::len)
+    }
+
+    /// Calls `visit` with each value of a tag.
+    pub(crate) fn each_value_of(&self, key: &str, visit: &mut dyn FnMut(&str, &RoaringBitmap)) {
+        for (value, posting) in self.tags.get(key).into_iter().flatten() {
+            match posting {
+                Posting::Few { .. } => visit(value, &posting.bitmap()),
+                Posting::Many(ids) => visit(value, ids),
+            }
+        }
+    }
+
     /// Keys that some of `ids` have.
     pub(crate) fn keys_of(&self, ids: &RoaringBitmap) -> impl Iterator<Item = &str> {
         self.tags
@@ -167,12 +182,7 @@ impl TagIndex for HeadIndex {
     }
 
     fn each_value(&self, key: &str, visit: &mut dyn FnMut(&str, &RoaringBitmap)) -> Result<()> {
-        for (value, posting) in self.tags.get(key).into_iter().flatten() {
-            match posting {
-                Posting::Few { .. } => visit(value, &posting.bitmap()),
-                Posting::Many(ids) => visit(value, ids),
-            }
-        }
+        self.each_value_of(key, visit);
         Ok(())
     }
 }

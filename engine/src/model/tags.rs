@@ -6,10 +6,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
+
+use memchr::{memchr, memmem};
 
 /// A tag set in canonical form.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct TagSet(Box<str>);
+pub struct TagSet(Arc<str>);
 
 /// Why some tags do not make a tag set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +74,53 @@ impl TagSet {
 impl fmt::Display for TagSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Finds the value of one tag in canonical texts, without reading the pairs before it.
+#[derive(Debug)]
+pub struct TagFinder {
+    key: Box<str>,
+    /// `,key=`
+    needle: memmem::Finder<'static>,
+}
+
+impl TagFinder {
+    /// A finder of `key`, which is unescaped.
+    #[must_use]
+    pub fn new(key: &str) -> Self {
+        Self {
+            key: key.into(),
+            needle: memmem::Finder::new(format!(",{key}=").as_bytes()).into_owned(),
+        }
+    }
+
+    /// The value of the tag as it stands in canonical text, escaped.
+    #[must_use]
+    pub fn find<'a>(&self, canonical: &'a str) -> Option<&'a str> {
+        let bytes = canonical.as_bytes();
+        if memchr(b'\\', bytes).is_some() {
+            // Where something is escaped, a comma need not end a pair.
+            let mut pairs = raw_pairs(canonical);
+            return pairs
+                .find(|(key, _)| unescaped(key) == *self.key)
+                .map(|(_, value)| value);
+        }
+        let needle = self.needle.needle();
+        let start = if bytes.starts_with(&needle[1..]) {
+            needle.len() - 1
+        } else {
+            self.needle.find(bytes)? + needle.len()
+        };
+        let rest = &canonical[start..];
+        let end = memchr(b',', rest.as_bytes()).unwrap_or(rest.len());
+        Some(&rest[..end])
+    }
+
+    /// A value that was found, without its escapes.
+    #[must_use]
+    pub fn unescaped(raw: &str) -> Cow<'_, str> {
+        unescaped(raw)
     }
 }
 
@@ -229,6 +279,27 @@ mod tests {
             ]
         );
         assert_eq!(tags.value("b").as_deref(), Some("x y"));
+    }
+
+    #[test]
+    fn a_finder_answers_what_the_pairs_say() {
+        let hostile = [
+            ",b=", "b", "a", "a,b", "=", "b=", "\\", "x\\", ",", " b", "a\\,b=c", "ü",
+        ];
+        for key in hostile {
+            let finder = TagFinder::new(key);
+            for other in hostile {
+                for value in hostile {
+                    let pairs = [(other, value), ("b", "1"), (key, value)];
+                    let Ok(tags) = TagSet::from_pairs(pairs[..2].iter().copied()) else {
+                        continue;
+                    };
+                    let found = finder.find(tags.as_str()).map(TagFinder::unescaped);
+                    assert_eq!(found, tags.value(key), "{key:?} in {tags}");
+                }
+            }
+        }
+        assert_eq!(TagFinder::new("a").find(""), None);
     }
 
     #[test]

@@ -369,6 +369,15 @@ impl Chunks {
         }
     }
 
+    /// The chunks of the group that were not passed yet.
+    pub fn rest<'a>(&self, pages: &Pages, group: &mut Group<'a>) -> Result<Vec<Chunk<'a>>> {
+        let mut chunks = Vec::with_capacity((group.end - group.next) as usize);
+        while group.next < group.end {
+            chunks.push(group.next_chunk().map_err(|_| self.corrupt(pages))?);
+        }
+        Ok(chunks)
+    }
+
     fn corrupt(&self, pages: &Pages) -> crate::Error {
         pages.corrupt(Section::ChunkIndex.name(), self.index.offset)
     }

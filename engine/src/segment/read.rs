@@ -1,8 +1,11 @@
 //! Decodes one block: its times, its values, the rows that lie in a range.
 
+use std::sync::Arc;
+
 use super::chunks::{BlockRef, Chunks};
 use super::cold::Bytes;
 use super::pages::Pages;
+use super::time_cache::TimeCache;
 use super::times::Times;
 use crate::codec::{Malformed, boolean, float, integer, text};
 use crate::model::{TimeRange, Values};
@@ -18,6 +21,25 @@ pub struct Scratch {
     /// Which block `times` holds: its place is its own only together with its extent, as blocks
     /// of constant step have no bytes. Emptied where a segment changes.
     times_of: Option<(u64, super::times::TimeBlock)>,
+}
+
+/// The times of a decoded block.
+#[derive(Debug)]
+pub(crate) enum Decoded {
+    /// One for each row of its time column's block.
+    Shared(Arc<[i64]>),
+    /// Some rows are absent.
+    Own(Vec<i64>),
+}
+
+impl Decoded {
+    /// They are.
+    pub(crate) fn times(&self) -> &[i64] {
+        match self {
+            Self::Shared(times) => times,
+            Self::Own(times) => times,
+        }
+    }
 }
 
 /// What a block is read from.
@@ -76,6 +98,50 @@ impl Source<'_> {
         } else {
             Ok(bytes)
         }
+    }
+
+    /// Decodes a block into `values`, which is emptied before; answers the times of its rows.
+    pub fn decode(
+        &self,
+        block: &BlockRef,
+        cache: &TimeCache,
+        scratch: &mut Scratch,
+        values: &mut Values,
+    ) -> Result<Decoded> {
+        let corrupt = |_: Malformed| self.chunks.corrupt_block(self.pages, block);
+        let bytes = self.chunks.data(self.pages, block)?;
+        let shared = cache.times(self.token, block.time_block, || {
+            let mut times = Vec::with_capacity(block.time_block.extent.count);
+            self.times.read(self.pages, &block.time_block, &mut times)?;
+            Ok(times)
+        })?;
+        values.clear();
+        let rows = block.time_block.extent.count;
+        let (times, bytes) = if block.sparse {
+            let bitmap = bytes
+                .get(..rows.div_ceil(8))
+                .ok_or_else(|| corrupt(Malformed("a block without its bitmap")))?;
+            scratch.present.clear();
+            boolean::read_bitmap(bitmap, rows, &mut scratch.present).map_err(corrupt)?;
+            let there = shared.iter().zip(&scratch.present);
+            let there = there.filter(|(_, there)| **there).map(|(time, _)| *time);
+            let bitmap_len = bitmap.len();
+            (Decoded::Own(there.collect()), bytes.skip(bitmap_len))
+        } else {
+            (Decoded::Shared(shared), bytes)
+        };
+        decode(block, &bytes, &mut scratch.integers, values).map_err(corrupt)?;
+        let (found, count) = (times.times(), block.count as usize);
+        if found.len() != count
+            || values.len() != count
+            || found.first() != Some(&block.first.0)
+            || found.last() != Some(&block.last.0)
+        {
+            return Err(corrupt(Malformed(
+                "a block of other rows than its entry says",
+            )));
+        }
+        Ok(times)
     }
 
     /// Appends every row of a block's times, whether each is present, and the values of those

@@ -13,12 +13,14 @@ use super::cold::{ColdPages, ReadState};
 use super::layout::{self, FEATURE_COLD, FEATURES, FORMAT, Footer, Section, Span};
 use super::pages::Pages;
 use super::postings::Postings;
-use super::read::{Scratch, Source};
+use super::read::{Decoded, Scratch, Source};
 use super::schema::{Column, ColumnId, Schema, TagKey};
 use super::symbols::Symbols;
 use super::tag_sets::TagSets;
+use super::time_cache::TimeCache;
 use super::times::{TimeBlocks, Times};
 use super::{SegmentFacts, SegmentIdentity};
+use crate::model::tags::unescaped;
 use crate::model::{FieldType, TagSet, TimeRange, Timestamp, Values};
 use crate::predicate::TagIndex;
 use crate::{Error, Result};
@@ -204,6 +206,69 @@ impl Segment {
             .each(pages, schema, symbols, ids.iter(), visit)
     }
 
+    /// Calls `visit` with each value that some of `ids` have at a tag, unescaped, and with those
+    /// ids; in no order of values.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], and what `visit` returns.
+    pub(crate) fn each_value_of(
+        &self,
+        key: &str,
+        ids: &RoaringBitmap,
+        visit: &mut dyn FnMut(&str, &RoaringBitmap) -> Result<()>,
+    ) -> Result<()> {
+        let Some(key) = self.schema.key(key) else {
+            return Ok(());
+        };
+        let positions = self.positions(&key.name)?;
+        // Reading a tag set takes about as long as skipping two values.
+        let are_few = ids.len() < u64::from(key.values) * 2;
+        let Some(positions) = positions.filter(|_| are_few) else {
+            let mut visited = Ok(());
+            self.postings_of(key).each(&mut |value, with| {
+                let both = with & ids;
+                if !both.is_empty() {
+                    visited = visit(value, &both);
+                }
+                visited.is_ok()
+            })?;
+            return visited;
+        };
+        let mut values: Vec<(u32, u32)> = Vec::new();
+        self.tag_sets.each_value(
+            &self.pages,
+            &self.schema,
+            ids.iter(),
+            &|shape| positions[shape],
+            &mut |id, value| values.push((value, id)),
+        )?;
+        values.sort_unstable();
+        for same in values.chunk_by(|a, b| a.0 == b.0) {
+            let ids = same.iter().map(|(_, id)| *id).collect();
+            visit(&unescaped(self.symbols.text(&self.pages, same[0].0)?), &ids)?;
+        }
+        Ok(())
+    }
+
+    /// Where each shape of tag sets has a key; none where some tag set is kept as a text.
+    fn positions(&self, wanted: &str) -> Result<Option<Vec<Option<usize>>>> {
+        let mut positions = Vec::with_capacity(self.schema.shapes.len());
+        for shape in &self.schema.shapes {
+            let mut position = None;
+            for (at, key) in shape.iter().enumerate() {
+                let key = self.symbols.text(&self.pages, *key)?;
+                if key.is_empty() {
+                    return Ok(None);
+                }
+                if unescaped(key) == wanted {
+                    position = Some(at);
+                }
+            }
+            positions.push(position);
+        }
+        Ok(Some(positions))
+    }
+
     /// The id of a tag set, if it is here.
     ///
     /// # Errors
@@ -386,6 +451,58 @@ impl Segment {
             }
         }
         Ok(())
+    }
+
+    /// The ids of a column's chunks, one for each.
+    pub(super) fn chunk_ids(&self, column: ColumnId) -> Result<Arc<RoaringBitmap>> {
+        let column = self.column_at(column);
+        let ids = self.objects.ids(&self.pages, column.ids)?;
+        if set_len(&ids) == column.chunks.count {
+            Ok(ids)
+        } else {
+            Err(self.corrupt_schema())
+        }
+    }
+
+    /// All chunks of the group that holds this rank of a column.
+    pub(super) fn chunks_of_group(&self, column: ColumnId, rank: u32) -> Result<Vec<Chunk<'_>>> {
+        let chunks = self.column_at(column).chunks;
+        let mut group = self.chunks.group(&self.pages, chunks, rank)?;
+        self.chunks.rest(&self.pages, &mut group)
+    }
+
+    /// The blocks of a time column.
+    pub(super) fn time_blocks(&self, column: u32) -> Result<TimeBlocks> {
+        self.times.blocks(&self.pages, column)
+    }
+
+    /// Appends the blocks of a chunk that have rows in `range`; `times` are those of its times.
+    pub(super) fn blocks_of_chunk(
+        &self,
+        column: ColumnId,
+        chunk: &Chunk<'_>,
+        times: &TimeBlocks,
+        range: TimeRange,
+        out: &mut Vec<BlockRef>,
+    ) -> Result<()> {
+        let kind = self.column_at(column).field_type;
+        self.chunks
+            .blocks(&self.pages, chunk, kind, times, range, out)
+    }
+
+    /// Decodes a block of this segment, verified: its values into `values`, which is emptied
+    /// before, and of its times those of the rows that are there.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`].
+    pub(crate) fn decode_block(
+        &self,
+        block: &BlockRef,
+        cache: &TimeCache,
+        scratch: &mut Scratch,
+        values: &mut Values,
+    ) -> Result<Decoded> {
+        self.source().decode(block, cache, scratch, values)
     }
 
     /// Appends the rows of a block of this segment that lie in `range`; verified before it is

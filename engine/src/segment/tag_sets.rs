@@ -77,6 +77,11 @@ struct Group<'a> {
     cursor: Cursor<'a>,
     shape: Option<usize>,
     values: Vec<u32>,
+    /// The shape whose keys `keys` holds.
+    keys_of: Option<usize>,
+    keys: Vec<&'a str>,
+    /// Texts of values, with the symbols that they are of.
+    texts: Vec<(u32, &'a str)>,
 }
 
 impl TagSets {
@@ -114,6 +119,9 @@ impl TagSets {
             cursor: Cursor::new(bytes),
             shape: None,
             values: Vec::new(),
+            keys_of: None,
+            keys: Vec::new(),
+            texts: Vec::new(),
         })
     }
 
@@ -147,6 +155,38 @@ impl TagSets {
             }
             group.text(pages, schema, symbols, &mut text)?;
             visit(id, &text)?;
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with the symbol of the value that each of `ids`, which ascend, has at `key`;
+    /// `position` says where a shape has it. The tag sets without it are left out.
+    pub fn each_value(
+        &self,
+        pages: &Pages,
+        schema: &Schema,
+        ids: impl Iterator<Item = u32>,
+        position: &dyn Fn(usize) -> Option<usize>,
+        visit: &mut dyn FnMut(u32, u32),
+    ) -> Result<()> {
+        let mut open: Option<(u32, Group<'_>, u32)> = None;
+        for id in ids {
+            if id >= self.count {
+                return Err(self.corrupt(pages));
+            }
+            let number = id / TAG_SETS_GROUP;
+            let (_, group, next) = match &mut open {
+                Some(here) if here.0 == number && here.2 <= id => here,
+                _ => open.insert((number, self.group(pages, number)?, number * TAG_SETS_GROUP)),
+            };
+            while *next <= id {
+                group.step(schema).map_err(|_| self.corrupt(pages))?;
+                *next += 1;
+            }
+            let value = group.shape.and_then(position).map(|at| group.values[at]);
+            if let Some(value) = value {
+                visit(id, value);
+            }
         }
         Ok(())
     }
@@ -214,7 +254,7 @@ impl TagSets {
     }
 }
 
-impl Group<'_> {
+impl<'a> Group<'a> {
     /// Reads the next tag set.
     fn step(&mut self, schema: &Schema) -> Result<(), Malformed> {
         let head = self.cursor.u32()?;
@@ -242,27 +282,42 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// The canonical text of the tag set that was read last.
+    /// The canonical text of the tag set that was read last. Neighbours share most of their tags,
+    /// so a symbol is looked up where it is another than before.
     fn text(
-        &self,
-        pages: &Pages,
+        &mut self,
+        pages: &'a Pages,
         schema: &Schema,
         symbols: &Symbols,
         out: &mut String,
     ) -> Result<()> {
         out.clear();
-        let keys = self.shape.map_or(&[][..], |shape| &schema.shapes[shape]);
-        for (key, value) in keys.iter().zip(&self.values) {
+        if self.keys_of != self.shape {
+            self.keys.clear();
+            self.texts.clear();
+            for key in self.shape.map_or(&[][..], |shape| &schema.shapes[shape]) {
+                self.keys.push(symbols.text(pages, *key)?);
+            }
+            for value in &self.values {
+                self.texts.push((*value, symbols.text(pages, *value)?));
+            }
+            self.keys_of = self.shape;
+        }
+        for (value, text) in self.values.iter().zip(&mut self.texts) {
+            if text.0 != *value {
+                *text = (*value, symbols.text(pages, *value)?);
+            }
+        }
+        for (key, (_, value)) in self.keys.iter().zip(&self.texts) {
             if !out.is_empty() {
                 out.push(',');
             }
-            let key = symbols.text(pages, *key)?;
             // The empty key holds the text of a tag set that its pairs do not make up.
             if !key.is_empty() {
                 out.push_str(key);
                 out.push('=');
             }
-            out.push_str(symbols.text(pages, *value)?);
+            out.push_str(value);
         }
         Ok(())
     }

@@ -383,7 +383,7 @@ impl NewColumn {
 }
 
 /// Where one block of times lies.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TimeBlock {
     /// First, last and count.
     pub extent: Extent,
@@ -391,6 +391,19 @@ pub struct TimeBlock {
     /// From the start of the time data.
     offset: u64,
     len: u32,
+}
+
+#[cfg(test)]
+impl TimeBlock {
+    /// A block without bytes.
+    pub fn constant_step(first: i64, last: i64, count: usize) -> Self {
+        Self {
+            extent: Extent { first, last, count },
+            codec: Codec::Run,
+            offset: 0,
+            len: 0,
+        }
+    }
 }
 
 /// The blocks of one time column.

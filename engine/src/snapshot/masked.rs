@@ -28,6 +28,7 @@ impl View {
                 masks,
             }],
             tally: None,
+            times: Arc::default(),
         }
     }
 

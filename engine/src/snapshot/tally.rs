@@ -44,11 +44,6 @@ impl Tally {
     }
 
     /// Counts blocks that their summaries stand for.
-    #[allow(
-        dead_code,
-        clippy::allow_attributes,
-        reason = "for the readers that summaries serve"
-    )]
     pub(crate) fn summarised(&self, blocks: u64) {
         self.blocks_summarised.fetch_add(blocks, Ordering::Relaxed);
     }

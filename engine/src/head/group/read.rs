@@ -2,7 +2,7 @@
 
 use crate::merge::overlay;
 use crate::model::{TimeRange, Timestamp, Values};
-use crate::snapshot::Column;
+use crate::snapshot::{Column, Rows};
 
 use super::super::sealed::{Presence, SealedChunk};
 use super::super::side::push_bits;
@@ -118,6 +118,42 @@ impl RowGroup {
                 push_bits(values, bits, self.texts());
             }
         }
+    }
+
+    /// As [`Self::read`], into empty columns; of the rows at least those that are wanted.
+    pub(crate) fn read_wanted(
+        &self,
+        room: &Room,
+        slot: usize,
+        range: TimeRange,
+        wanted: Rows,
+        times: &mut Vec<i64>,
+        values: &mut Values,
+    ) {
+        let Rows::Last(wanted) = wanted else {
+            return self.read(room, slot, range, times, values);
+        };
+        if self.side().is_none() {
+            if self.tail_rows > 0 && range.start.0 <= self.last_time {
+                self.read_tail(room, slot, range, times, values);
+            }
+            // The last chunk is enough of most columns.
+            let mut latest = self.sealed.iter().rev();
+            let last = latest.find(|chunk| chunk.first <= range.end.0);
+            if let Some(last) = last.filter(|_| times.len() < wanted) {
+                times.clear();
+                values.clear();
+                let start = range.start.max(Timestamp(last.first));
+                let end = range.end;
+                self.read_rows(room, slot, TimeRange { start, end }, times, values);
+            }
+            if times.len() >= wanted {
+                return;
+            }
+            times.clear();
+            values.clear();
+        }
+        self.read(room, slot, range, times, values);
     }
 
     /// Whether some value of `slot` lies in `range`.
