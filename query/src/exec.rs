@@ -7,6 +7,8 @@ mod call;
 pub(crate) mod column;
 pub(crate) mod context;
 pub(crate) mod error;
+mod fields;
+mod groups;
 pub(crate) mod load;
 mod merged;
 pub(crate) mod pool;

@@ -227,22 +227,34 @@ fn each_chosen(
     (rest, range): (Option<&Expr>, TimeRange),
     visit: Visit<'_>,
 ) -> Result<()> {
+    each_name(show, context, policies, range, |view, name| {
+        if rest.is_none() && range == TimeRange::ALL {
+            return visit(view, name, Chosen::All);
+        }
+        let series = choose(view, name, rest, range, RowTests::Kept)?;
+        if series.is_empty() {
+            return Ok(());
+        }
+        visit(view, name, Chosen::Some(&series))
+    })
+}
+
+/// Calls `visit` with each measurement of FROM, in each policy.
+fn each_name(
+    show: &Show,
+    context: &Context<'_>,
+    policies: Policies,
+    range: TimeRange,
+    mut visit: impl FnMut(&View, &Arc<str>) -> Result<()>,
+) -> Result<()> {
     for scope in scopes(show, context, policies)? {
         let view = context
             .snapshot
             .view(&scope.database, &scope.policy, range)?;
         for name in view.measurements()? {
             context.cancel.check()?;
-            if !scope.matcher.matches(&name) {
-                continue;
-            }
-            if rest.is_none() && range == TimeRange::ALL {
-                visit(&view, &name, Chosen::All)?;
-                continue;
-            }
-            let series = choose(&view, &name, rest, range, RowTests::Kept)?;
-            if !series.is_empty() {
-                visit(&view, &name, Chosen::Some(&series))?;
+            if scope.matcher.matches(&name) {
+                visit(&view, &name)?;
             }
         }
     }
@@ -257,12 +269,7 @@ fn choose(
     range: TimeRange,
     row_tests: RowTests,
 ) -> Result<Vec<Series>> {
-    let tag_keys = view.tag_keys(measurement)?;
-    let fields = view.fields(measurement)?;
-    // Of a tag and a field of one name the tag is meant here.
-    let is_field =
-        |name: &str| !tag_keys.contains(name) && fields.iter().any(|(field, _)| &**field == name);
-    let conditions = Conditions::compile(rest, measurement, &is_field)?;
+    let conditions = conditions(view, measurement, rest)?;
     let mut chosen = Vec::new();
     for series in view.series(measurement, &conditions.predicate())? {
         let value = |key: &str| series.tags.value(key).map(|v| v.into_owned());
@@ -277,6 +284,19 @@ fn choose(
         }
     }
     Ok(chosen)
+}
+
+/// WHERE over a measurement, without its time.
+fn conditions(view: &View, measurement: &str, rest: Option<&Expr>) -> Result<Conditions> {
+    if rest.is_none() {
+        return Ok(Conditions::none());
+    }
+    let tag_keys = view.tag_keys(measurement)?;
+    let fields = view.fields(measurement)?;
+    // Of a tag and a field of one name the tag is meant here.
+    let is_field =
+        |name: &str| !tag_keys.contains(name) && fields.iter().any(|(field, _)| &**field == name);
+    Conditions::compile(rest, measurement, &is_field)
 }
 
 /// What is read: each policy with the measurements of FROM.

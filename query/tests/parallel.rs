@@ -43,8 +43,13 @@ fn parallel_answers_are_the_serial_ones_bit_for_bit_before_and_after_a_flush() {
         for query in generate::queries(seed, 400) {
             let serial = answer(&head, Execution::Serial, &query);
             for (engine, place) in [(&head, "head"), (&flushed, "segments")] {
-                let parallel = answer(engine, Execution::Parallel, &query);
-                assert_eq!(parallel, serial, "seed {seed}, {place}: {query}");
+                for execution in [Execution::Parallel, Execution::Decoded] {
+                    let spread = answer(engine, execution, &query);
+                    assert_eq!(
+                        spread, serial,
+                        "seed {seed}, {place}, {execution:?}: {query}"
+                    );
+                }
             }
             with_rows += usize::from(serial.contains("values: [["));
         }

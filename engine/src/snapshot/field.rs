@@ -72,8 +72,11 @@ pub struct FieldReader<'f> {
     scratch: Scratch,
     values: Values,
     blocks: Vec<BlockRef>,
-    /// How many of them were given as points or by their summaries.
-    given: usize,
+    /// Of the current series: how many blocks there are, where that is asked for, how many of them
+    /// were given as points or by their summaries, and how many values heads have.
+    blocks_all: u64,
+    given: u64,
+    head_values: u64,
     /// Points of heads, by piece; kept for their space.
     heads: Vec<Column>,
 }
@@ -141,7 +144,9 @@ impl Field {
             scratch: Scratch::default(),
             values: Values::new(self.field_type),
             blocks: Vec::new(),
+            blocks_all: 0,
             given: 0,
+            head_values: 0,
             heads: Vec::new(),
         }
     }
@@ -164,7 +169,6 @@ impl FieldReader<'_> {
         let Some(pieces) = self.pieces(series, range, rows)? else {
             return self.read_merged(series, range, rows, taker);
         };
-        self.given = 0;
         match rows {
             Rows::All => {
                 for piece in &pieces {
@@ -175,7 +179,8 @@ impl FieldReader<'_> {
             Rows::Last(wanted) => self.give_last(&pieces, wanted, range, taker)?,
         }
         if let Some(tally) = &self.field.view.tally {
-            tally.skipped((self.blocks.len() - self.given) as u64);
+            tally.head(self.head_values);
+            tally.skipped(self.blocks_all.saturating_sub(self.given));
         }
         Ok(())
     }
@@ -188,6 +193,7 @@ impl FieldReader<'_> {
         rows: Rows,
     ) -> Result<Option<SmallVec<[Piece; 4]>>> {
         self.blocks.clear();
+        (self.blocks_all, self.given, self.head_values) = (0, 0, 0);
         let mut pieces: SmallVec<[Piece; 4]> = SmallVec::new();
         let mut heads = 0;
         for (number, id) in &series.places {
@@ -213,9 +219,7 @@ impl FieldReader<'_> {
                         Rows::All
                     };
                     head.read_column(*id, source.partition, *column, range, rows, times, values);
-                    if let Some(tally) = &self.field.view.tally {
-                        tally.head(times.len() as u64);
-                    }
+                    self.head_values += times.len() as u64;
                     if let (Some(first), Some(last)) = (times.first(), times.last()) {
                         pieces.push(Piece {
                             first: *first,
@@ -232,10 +236,8 @@ impl FieldReader<'_> {
                         none => none.insert(ColumnCursor::new(segment, *column)?),
                     };
                     cursor.blocks(*id, range, &mut self.blocks)?;
-                    if let Some(tally) = &self.field.view.tally {
-                        let found = (self.blocks.len() - start) as u64;
-                        let all = segment.blocks_count(*column, *id)?;
-                        tally.skipped(all.saturating_sub(found));
+                    if self.field.view.tally.is_some() {
+                        self.blocks_all += segment.blocks_count(*column, *id)?;
                     }
                     if let [first, ..] = &self.blocks[start..]
                         && let Some(last) = self.blocks.last()

@@ -6,16 +6,19 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use plimsoll_engine::model::{FieldType, FieldValue, Values};
+use plimsoll_engine::segment::BlockRef;
+use plimsoll_engine::{Rows, TakePoints};
 
 use super::column::Column;
 use super::error::{Error, Result};
+use super::fields::{Fields, Readers, read_block};
 use super::load::{Argument, Block, Member, range};
 use super::merged::Merged;
 use super::pool;
 use super::select::Run;
 use super::window::Windows;
 use crate::functions::fill::{self, Filling};
-use crate::functions::fold::{Folded, Pick};
+use crate::functions::fold::{Answers, Folded, Pick};
 use crate::functions::holt_winters::HoltWinters;
 use crate::functions::{Fold, Transform, Whole, integral, transform, window};
 use crate::plan::{Call, Function, Input, Kind, Plan};
@@ -56,6 +59,19 @@ pub(crate) struct Caller<'a> {
     pub(crate) windows: &'a Windows,
     /// Whether it runs for the answer.
     pub(crate) seeds: Seeds,
+    /// What is read.
+    pub(crate) fields: &'a Fields,
+    /// Whether the group's members are read by several threads.
+    pub(crate) spread: Spread,
+}
+
+/// What is given to each thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spread {
+    /// Whole groups.
+    Groups,
+    /// Some members of one group.
+    Members,
 }
 
 /// Whether a call is run for the answer, or for what fill(previous) begins with.
@@ -70,6 +86,8 @@ pub(crate) enum Seeds {
 /// What one call is run with.
 struct Job<'a> {
     call: &'a Call,
+    /// Which of the SELECT's calls it is in.
+    number: usize,
     argument: Argument<'a>,
     windows: Windows,
     extra: i64,
@@ -87,22 +105,34 @@ impl<'a> Job<'a> {
 }
 
 impl Caller<'_> {
-    /// Runs a call of the SELECT.
-    pub(crate) fn points(&self, call: &Call) -> Result<Points> {
+    /// Runs a call of the SELECT, which has this number there.
+    pub(crate) fn points(
+        &self,
+        number: usize,
+        call: &Call,
+        readers: &mut Readers<'_>,
+    ) -> Result<Points> {
         let extra = call.windows_before();
         let windows = self.windows.extended(extra, self.plan.ascending);
-        self.nested(call, windows, extra, self.plan.is_selector())
+        self.nested(
+            (number, call),
+            windows,
+            extra,
+            self.plan.is_selector(),
+            readers,
+        )
     }
 
     fn nested(
         &self,
-        call: &Call,
+        (number, call): (usize, &Call),
         windows: Windows,
         extra: i64,
         is_lone_selector: bool,
+        readers: &mut Readers<'_>,
     ) -> Result<Points> {
         if let Input::Call(inner) = &call.input {
-            let before = self.nested(inner, windows, extra, false)?;
+            let before = self.nested((number, inner), windows, extra, false, readers)?;
             return match call.function {
                 Function::Transform(transform) => self.transform_points(call, transform, before),
                 Function::HoltWinters(forecast) => self.forecast(call, forecast, before),
@@ -117,6 +147,7 @@ impl Caller<'_> {
         };
         let job = Job {
             call,
+            number,
             argument: Argument {
                 reference,
                 field_type,
@@ -128,13 +159,13 @@ impl Caller<'_> {
             with_columns: is_lone_selector && !self.plan.references.is_empty(),
         };
         match call.function {
-            Function::Fold(fold) => self.fold(&job, fold),
-            Function::Whole(whole) => self.whole(&job, whole),
-            Function::Counter(counter) => self.counter(&job, counter),
-            Function::Sketch => self.sketches(&job),
-            Function::CountSketch => self.counts(&job),
-            Function::Integral(unit) => self.integral(&job, unit),
-            Function::Transform(transform) => self.transform(&job, transform),
+            Function::Fold(fold) => self.fold(&job, fold, readers),
+            Function::Whole(whole) => self.whole(&job, whole, readers),
+            Function::Counter(counter) => self.counter(&job, counter, readers),
+            Function::Sketch => self.sketches(&job, readers),
+            Function::CountSketch => self.counts(&job, readers),
+            Function::Integral(unit) => self.integral(&job, unit, readers),
+            Function::Transform(transform) => self.transform(&job, transform, readers),
             Function::HoltWinters(_) => Err(Error::invalid(format!(
                 "must use aggregate function with {}",
                 call.name
@@ -147,41 +178,74 @@ impl Caller<'_> {
     fn each_block<R: Send>(
         &self,
         job: &Job<'_>,
+        readers: &mut Readers<'_>,
         work: impl Fn(u32, Block) -> Result<R> + Sync,
         mut visit: impl FnMut(R) -> Result<()>,
     ) -> Result<()> {
-        let beside = if job.with_columns || !job.call.by.is_empty() {
-            self.plan.references.as_slice()
-        } else {
-            &[]
+        let one = |number: u32, member: &Member<'_>, readers: &mut Readers<'_>| {
+            let block = self.block(job, member, readers)?;
+            block.map(|block| work(number, block)).transpose()
         };
-        let range = range(job.windows.start, job.windows.end);
         let numbered: Vec<(u32, &Member<'_>)> = (0_u32..).zip(self.members).collect();
+        if self.spread == Spread::Groups {
+            for (number, member) in numbered {
+                one(number, member, readers)?.map(&mut visit).transpose()?;
+            }
+            return Ok(());
+        }
         for some in numbered.chunks(MEMBERS_AT_ONCE) {
-            let results = pool::map(self.run.execution, some, |(number, member)| {
-                if let Member::Table { extra, .. } = member
-                    && *extra != job.extra
-                {
-                    return Ok(None);
-                }
-                let block = member.load(self.run, Some(job.argument), beside, range)?;
-                block.map(|block| work(*number, block)).transpose()
+            let results = pool::chunks(self.run.execution, some, |members| {
+                let mut readers = self.fields.readers();
+                let results = members.iter();
+                let results = results.map(|(number, member)| one(*number, member, &mut readers));
+                results.collect()
             })?;
             results.into_iter().flatten().try_for_each(&mut visit)?;
         }
         Ok(())
     }
 
-    fn merged(&self, job: &Job<'_>, takes: bool) -> Result<Merged> {
-        let blocks = self.blocks(job, takes)?;
+    /// The rows of one member; none where it has none.
+    fn block(
+        &self,
+        job: &Job<'_>,
+        member: &Member<'_>,
+        readers: &mut Readers<'_>,
+    ) -> Result<Option<Block>> {
+        if let Member::Table { extra, .. } = member
+            && *extra != job.extra
+        {
+            return Ok(None);
+        }
+        let range = range(job.windows.start, job.windows.end);
+        let beside = if job.with_columns || !job.call.by.is_empty() {
+            self.plan.references.as_slice()
+        } else {
+            &[]
+        };
+        if beside.is_empty()
+            && let Some((reader, series)) = readers.of_member(job.number, member)
+        {
+            self.run.context.cancel.check()?;
+            let range = range.intersect(&self.run.readable);
+            let block = read_block(reader, series, range, Rows::All)?;
+            self.run.count_points(block.times.len())?;
+            return Ok((!block.times.is_empty()).then_some(block));
+        }
+        member.load(self.run, Some(job.argument), beside, range)
+    }
+
+    fn merged(&self, job: &Job<'_>, readers: &mut Readers<'_>, takes: bool) -> Result<Merged> {
+        let blocks = self.blocks(job, readers, takes)?;
         Ok(Merged::new(blocks, self.plan.ascending))
     }
 
     /// The blocks of all members together.
-    fn blocks(&self, job: &Job<'_>, takes: bool) -> Result<Vec<Block>> {
+    fn blocks(&self, job: &Job<'_>, readers: &mut Readers<'_>, takes: bool) -> Result<Vec<Block>> {
         let mut blocks = Vec::new();
         self.each_block(
             job,
+            readers,
             |_, mut block| {
                 self.thin(job, &mut block);
                 Ok(block)
@@ -198,25 +262,13 @@ impl Caller<'_> {
         Ok(blocks)
     }
 
-    fn fold(&self, job: &Job<'_>, fold: Fold) -> Result<Points> {
-        let mut folded = Folded::new(fold, job.argument.field_type);
+    fn fold(&self, job: &Job<'_>, fold: Fold, readers: &mut Readers<'_>) -> Result<Points> {
         let mut kept: HashMap<u32, Block> = HashMap::new();
-        let takes = fold.takes(job.argument.field_type);
-        let part = |origin: u32, block: Block| {
-            if !takes {
-                return Err(wrong_type(job));
-            }
-            let mut part = Folded::new(fold, job.argument.field_type);
-            if let Some(values) = &block.values {
-                part.add(fold, &job.windows, origin, &block.times, values, None);
-            }
-            Ok((part, job.with_columns.then_some((origin, block))))
+        let folded = if job.with_columns {
+            self.folded_with_columns(job, fold, readers, &mut kept)?
+        } else {
+            self.folded(job, fold, readers)?
         };
-        self.each_block(job, part, |(part, block)| {
-            folded.merge(fold, part);
-            kept.extend(block);
-            self.run.check_buckets(folded.len() as u64)
-        })?;
         let results = folded.finish(fold);
         let keeps_times = job.is_lone_selector && !job.windows.is_grouped();
         let mut times: Vec<i64> = match &results.chosen {
@@ -242,11 +294,125 @@ impl Caller<'_> {
             column,
             beside,
         };
-        self.fill(job, points, fold == Fold::Count)
+        self.fill(job, points, fold == Fold::Count, readers)
     }
 
-    fn whole(&self, job: &Job<'_>, whole: Whole) -> Result<Points> {
-        let blocks = self.blocks(job, whole.takes(job.argument.field_type))?;
+    /// The members' partial results, and their blocks for the columns beside.
+    fn folded_with_columns(
+        &self,
+        job: &Job<'_>,
+        fold: Fold,
+        readers: &mut Readers<'_>,
+        kept: &mut HashMap<u32, Block>,
+    ) -> Result<Folded> {
+        let mut folded = Folded::new(fold, job.argument.field_type);
+        let takes = fold.takes(job.argument.field_type);
+        let part = |origin: u32, block: Block| {
+            if !takes {
+                return Err(wrong_type(job));
+            }
+            let mut part = Folded::new(fold, job.argument.field_type);
+            add_block(&mut part, job, fold, origin, &block);
+            Ok((part, (origin, block)))
+        };
+        self.each_block(job, readers, part, |(part, block)| {
+            folded.merge(fold, part);
+            kept.extend([block]);
+            self.run.check_buckets(folded.len() as u64)
+        })?;
+        Ok(folded)
+    }
+
+    /// The members' partial results.
+    fn folded(&self, job: &Job<'_>, fold: Fold, readers: &mut Readers<'_>) -> Result<Folded> {
+        let empty = || Folded::new(fold, job.argument.field_type);
+        let numbered: Vec<(u32, &Member<'_>)> = (0_u32..).zip(self.members).collect();
+        let mut folded = empty();
+        if self.spread == Spread::Groups {
+            for (number, member) in numbered {
+                self.fold_member(job, fold, (number, member), readers, &mut folded)?;
+                self.run.check_buckets(folded.len() as u64)?;
+            }
+            return Ok(folded);
+        }
+        // A float's sum depends on the order, so that each series comes by itself; of all others
+        // the parts of several series may be joined first.
+        let by_itself =
+            matches!(fold, Fold::Sum | Fold::Mean) && job.argument.field_type == FieldType::Float;
+        let parts = pool::chunks(self.run.execution, &numbered, |members| {
+            let mut readers = self.fields.readers();
+            let mut parts = vec![empty()];
+            for member in members {
+                if by_itself {
+                    parts.push(empty());
+                }
+                if let Some(part) = parts.last_mut() {
+                    self.fold_member(job, fold, *member, &mut readers, part)?;
+                    self.run.check_buckets(part.len() as u64)?;
+                }
+            }
+            Ok(parts)
+        })?;
+        for part in parts {
+            folded.merge(fold, part);
+            self.run.check_buckets(folded.len() as u64)?;
+        }
+        Ok(folded)
+    }
+
+    /// Adds the points of one member.
+    fn fold_member(
+        &self,
+        job: &Job<'_>,
+        fold: Fold,
+        (number, member): (u32, &Member<'_>),
+        readers: &mut Readers<'_>,
+        folded: &mut Folded,
+    ) -> Result<()> {
+        let takes = fold.takes(job.argument.field_type);
+        let Some((reader, series)) = readers.of_member(job.number, member) else {
+            let Some(block) = self.block(job, member, readers)? else {
+                return Ok(());
+            };
+            if !takes {
+                return Err(wrong_type(job));
+            }
+            add_block(folded, job, fold, number, &block);
+            return Ok(());
+        };
+        self.run.context.cancel.check()?;
+        let is_grouped = job.windows.is_grouped();
+        let rows = match fold {
+            Fold::First if !is_grouped => Rows::First(1),
+            Fold::Last if !is_grouped => Rows::Last(1),
+            _ => Rows::All,
+        };
+        let answers = if job.is_lone_selector && !is_grouped {
+            Answers::Times
+        } else {
+            Answers::Values
+        };
+        let range = range(job.windows.start, job.windows.end).intersect(&self.run.readable);
+        let mut taker = Folding {
+            fold,
+            takes,
+            windows: &job.windows,
+            origin: number,
+            answers,
+            folded,
+            points: 0,
+        };
+        reader.read(series, range, rows, &mut taker)?;
+        let points = taker.points;
+        if points > 0 && !takes {
+            return Err(wrong_type(job));
+        }
+        folded.end(fold);
+        self.run.count_points(points)
+    }
+
+    fn whole(&self, job: &Job<'_>, whole: Whole, readers: &mut Readers<'_>) -> Result<Points> {
+        let blocks = self.blocks(job, readers, whole.takes(job.argument.field_type))?;
         let is_plain = !job.with_columns && job.call.by.is_empty() && self.plan.ascending;
         let merged = if matches!(whole, Whole::Percentile(_)) && is_plain {
             Merged::by_window(&blocks, &job.windows)
@@ -299,7 +465,7 @@ impl Caller<'_> {
             beside: beside.map(|column| column.gather(&rows)).collect(),
         };
         if whole.is_filled() {
-            self.fill(job, points, whole == Whole::CountDistinct)
+            self.fill(job, points, whole == Whole::CountDistinct, readers)
         } else {
             Ok(points)
         }
@@ -398,9 +564,9 @@ impl Caller<'_> {
         rows
     }
 
-    fn integral(&self, job: &Job<'_>, unit: i64) -> Result<Points> {
+    fn integral(&self, job: &Job<'_>, unit: i64, readers: &mut Readers<'_>) -> Result<Points> {
         let takes = Fold::Sum.takes(job.argument.field_type);
-        let merged = self.merged(job, takes)?;
+        let merged = self.merged(job, readers, takes)?;
         let Some(values) = &merged.values else {
             return Ok(Points::empty());
         };
@@ -414,8 +580,14 @@ impl Caller<'_> {
         })
     }
 
-    fn transform(&self, job: &Job<'_>, transform: Transform) -> Result<Points> {
-        let merged = self.merged(job, transform.takes(job.argument.field_type))?;
+    fn transform(
+        &self,
+        job: &Job<'_>,
+        transform: Transform,
+        readers: &mut Readers<'_>,
+    ) -> Result<Points> {
+        let takes = transform.takes(job.argument.field_type);
+        let merged = self.merged(job, readers, takes)?;
         let Some(values) = &merged.values else {
             return Ok(Points::empty());
         };
@@ -493,7 +665,12 @@ impl Caller<'_> {
 
     /// The points with one more in the first window, where that has none: what was there before
     /// the range. None where that is not asked for, or nothing was there.
-    fn seeded(&self, job: &Job<'_>, points: &Points) -> Result<Option<(Vec<i64>, Column)>> {
+    fn seeded(
+        &self,
+        job: &Job<'_>,
+        points: &Points,
+        readers: &mut Readers<'_>,
+    ) -> Result<Option<(Vec<i64>, Column)>> {
         let first = job.windows.of(job.windows.start).0;
         if self.plan.look_back_ns == 0
             || job.windows.start <= plimsoll_engine::model::TIME_MIN.0
@@ -514,7 +691,8 @@ impl Caller<'_> {
             seeds: Seeds::AreLookedFor,
             ..*self
         };
-        let before = unfilled.nested(job.call, past, job.extra, false)?;
+        let call = (job.number, job.call);
+        let before = unfilled.nested(call, past, job.extra, false, readers)?;
         let Some(last) = before.times.len().checked_sub(1) else {
             return Ok(None);
         };
@@ -530,7 +708,13 @@ impl Caller<'_> {
     }
 
     /// Fills the windows without points, where GROUP BY time and fill() ask for it.
-    fn fill(&self, job: &Job<'_>, points: Points, is_count: bool) -> Result<Points> {
+    fn fill(
+        &self,
+        job: &Job<'_>,
+        points: Points,
+        is_count: bool,
+        readers: &mut Readers<'_>,
+    ) -> Result<Points> {
         if self.seeds == Seeds::AreLookedFor {
             return Ok(points);
         }
@@ -541,7 +725,7 @@ impl Caller<'_> {
             filling = Filling::Integer(0);
         }
         let ascending = self.plan.ascending;
-        let seeded = self.seeded(job, &points)?;
+        let seeded = self.seeded(job, &points, readers)?;
         let (starts, column) = seeded.as_ref().map_or_else(
             || (&points.times, &points.column),
             |(times, column)| (times, column),
@@ -564,6 +748,48 @@ impl Caller<'_> {
             column,
         })
     }
+}
+
+/// Folds the points of a series as they are read.
+struct Folding<'a> {
+    fold: Fold,
+    /// Whether the function takes the type: what it does not take is only counted.
+    takes: bool,
+    windows: &'a Windows,
+    origin: u32,
+    answers: Answers,
+    folded: &'a mut Folded,
+    points: usize,
+}
+
+impl TakePoints for Folding<'_> {
+    fn block(&mut self, block: &BlockRef) -> bool {
+        let (fold, origin) = (self.fold, self.origin);
+        let taken = self.takes
+            && self
+                .folded
+                .add_block(fold, self.windows, origin, block, self.answers);
+        self.points += if taken { block.count as usize } else { 0 };
+        taken
+    }
+
+    fn points(&mut self, times: &[i64], values: &Values, rows: std::ops::Range<usize>) {
+        self.points += rows.len();
+        if self.takes {
+            let (fold, origin) = (self.fold, self.origin);
+            self.folded
+                .add(fold, self.windows, origin, times, values, rows);
+        }
+    }
+}
+
+/// Adds a series that is in memory.
+fn add_block(folded: &mut Folded, job: &Job<'_>, fold: Fold, origin: u32, block: &Block) {
+    if let Some(values) = &block.values {
+        let rows = 0..block.times.len();
+        folded.add(fold, &job.windows, origin, &block.times, values, rows);
+    }
+    folded.end(fold);
 }
 
 /// Appends a cell to a key in which equal texts are equal cells.

@@ -20,6 +20,8 @@ pub(crate) enum Member<'a> {
     Series {
         /// Where it is.
         stored: &'a Stored,
+        /// Which of the SELECT's sources that is.
+        source: usize,
         /// Which it is.
         series: Series,
         /// Which of its rows are wanted.
@@ -104,6 +106,7 @@ impl Member<'_> {
                 stored,
                 series,
                 decision,
+                ..
             } => Reader {
                 stored,
                 series,

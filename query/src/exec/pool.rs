@@ -4,6 +4,7 @@
 
 use std::sync::OnceLock;
 
+use plimsoll_engine::Summaries;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
@@ -17,7 +18,33 @@ pub enum Execution {
     Parallel,
     /// On the caller's thread: what the other is compared to.
     Serial,
+    /// Spread, and every block decoded rather than answered for by its summary.
+    Decoded,
 }
+
+impl Execution {
+    /// Whether summaries of blocks may answer for them.
+    pub(crate) fn summaries(self) -> Summaries {
+        match self {
+            Self::Parallel | Self::Serial => Summaries::Offered,
+            Self::Decoded => Summaries::Ignored,
+        }
+    }
+
+    /// How many parts work is best cut into: a few for each thread, so that none waits long for
+    /// the last.
+    pub(crate) fn parts(self) -> usize {
+        match self {
+            Self::Serial => 1,
+            Self::Parallel | Self::Decoded => {
+                threads().map_or(1, |pool| pool.current_num_threads() * PARTS_PER_THREAD)
+            }
+        }
+    }
+}
+
+/// See [`Execution::parts`].
+const PARTS_PER_THREAD: usize = 4;
 
 /// Calls `work` with each item and answers the results in order; of several errors the first.
 ///
@@ -29,7 +56,7 @@ pub(crate) fn map<T: Sync, R: Send>(
     work: impl Fn(&T) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
     let pool = match execution {
-        Execution::Parallel if items.len() > 1 => threads(),
+        Execution::Parallel | Execution::Decoded if items.len() > 1 => threads(),
         _ => None,
     };
     let Some(pool) = pool else {
@@ -41,6 +68,25 @@ pub(crate) fn map<T: Sync, R: Send>(
         pool.install(|| items.par_iter().map(&work).collect())
     };
     results.into_iter().collect()
+}
+
+/// Calls `work` with several items at a time and answers all its results in order; of several
+/// errors the first.
+///
+/// # Errors
+/// What `work` returns.
+pub(crate) fn chunks<T: Sync, R: Send>(
+    execution: Execution,
+    items: &[T],
+    work: impl Fn(&[T]) -> Result<Vec<R>> + Sync,
+) -> Result<Vec<R>> {
+    let size = items.len().div_ceil(execution.parts()).max(1);
+    if size >= items.len() {
+        return work(items);
+    }
+    let parts: Vec<&[T]> = items.chunks(size).collect();
+    let results = map(execution, &parts, |part| work(part))?;
+    Ok(results.into_iter().flatten().collect())
 }
 
 /// The pool: as many threads as the machine has cores; none on one core, or where they cannot be

@@ -7,17 +7,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use plimsoll_engine::TimeRange;
 use plimsoll_engine::model::TIME_MAX;
 
-use super::call::{Caller, Points, Seeds};
+use super::call::{Caller, Points, Seeds, Spread};
 use super::column::{Column, cast_cell, cell_from};
 use super::context::Context;
 use super::error::{Error, Result};
+use super::fields::{Fields, Readers};
+use super::groups::{self, Key};
 use super::load::{Block, Member, range};
 use super::merged::Merged;
 use super::pool::{self, Execution};
 use super::table::Table;
 use super::window::Windows;
 use crate::ast::FillNumber;
-use crate::plan::{Blank, Decision, Derived, Division, Kind, Node, Plan, Source, Stored};
+use crate::plan::{Blank, Derived, Division, Kind, Node, Plan, Source, Stored};
 use crate::rows::Cell;
 
 /// What all parts of a running SELECT share.
@@ -47,8 +49,8 @@ const GROUPS_AT_ONCE: usize = 256;
 /// Takes each series of an answer.
 pub(crate) type Emit<'a> = &'a mut dyn FnMut(Table) -> Result<()>;
 
-/// A group's key: its measurement, and its values of the tags that it is grouped by.
-type Key = (Arc<str>, Vec<Arc<str>>);
+/// Threads take whole groups where each is at most such a share of all members.
+const SHARES_MIN: usize = 4;
 
 impl Drop for Run<'_> {
     fn drop(&mut self) {
@@ -171,31 +173,59 @@ impl<'a> Run<'a> {
             self.check_buckets(count)?;
         }
         let groups = self.groups(plan, &windows)?;
+        let fields = Fields::open(plan, self.execution);
         let mut emitted: Vec<Table> = Vec::new();
         if plan.series.is_all() {
-            let mut groups: Vec<_> = groups.into_iter().collect();
+            let mut groups = groups;
             if !plan.ascending {
                 groups.reverse();
             }
+            let group = Group {
+                run: self,
+                plan,
+                windows: &windows,
+                fields: &fields,
+                spread: spread(&groups),
+            };
             for some in groups.chunks(GROUPS_AT_ONCE) {
-                let tables = pool::map(self.execution, some, |(key, members)| {
-                    self.group(plan, &windows, key.clone(), members)
-                })?;
+                let tables = match group.spread {
+                    Spread::Groups => pool::chunks(self.execution, some, |part| {
+                        let mut readers = fields.readers();
+                        let tables = part.iter();
+                        let tables = tables.map(|one| group.table(one, &mut readers));
+                        tables.collect()
+                    })?,
+                    Spread::Members => {
+                        let mut readers = fields.readers();
+                        let tables = some.iter();
+                        let tables = tables.map(|one| group.table(one, &mut readers));
+                        tables.collect::<Result<Vec<_>>>()?
+                    }
+                };
                 tables.into_iter().flatten().try_for_each(&mut *emit)?;
             }
             return Ok(());
         }
+        let group = Group {
+            run: self,
+            plan,
+            windows: &windows,
+            fields: &fields,
+            spread: Spread::Members,
+        };
+        let mut readers = fields.readers();
         // SLIMIT and SOFFSET count series that have rows, in each measurement.
         let mut seen: (Option<Arc<str>>, u64) = (None, 0);
-        for (key, members) in groups {
-            if seen.0.as_ref() != Some(&key.0) {
-                seen = (Some(Arc::clone(&key.0)), 0);
+        for one in groups {
+            let name = &one.0.0;
+            if seen.0.as_ref() != Some(name) {
+                seen = (Some(Arc::clone(name)), 0);
             }
             let (limit, offset) = (plan.series.limit, plan.series.offset);
             if limit > 0 && seen.1 >= offset.saturating_add(limit) {
                 continue;
             }
-            if let Some(table) = self.group(plan, &windows, key, &members)? {
+            if let Some(table) = group.table(&one, &mut readers)? {
                 seen.1 += 1;
                 if seen.1 > offset {
                     emitted.push(table);
@@ -208,15 +238,19 @@ impl<'a> Run<'a> {
         emitted.into_iter().try_for_each(emit)
     }
 
-    fn groups<'p>(
-        &self,
-        plan: &'p Plan,
-        windows: &Windows,
-    ) -> Result<BTreeMap<Key, Vec<Member<'p>>>> {
+    /// The groups of a SELECT, in order.
+    fn groups<'p>(&self, plan: &'p Plan, windows: &Windows) -> Result<Vec<groups::Group<'p>>> {
+        if let [Source::Stored(stored)] = plan.sources.as_slice() {
+            return self.stored_groups(plan, stored, 0);
+        }
         let mut groups: BTreeMap<Key, Vec<Member<'p>>> = BTreeMap::new();
-        for source in &plan.sources {
+        for (number, source) in plan.sources.iter().enumerate() {
             match source {
-                Source::Stored(stored) => self.stored_groups(plan, stored, &mut groups)?,
+                Source::Stored(stored) => {
+                    for (key, members) in self.stored_groups(plan, stored, number)? {
+                        groups.entry(key).or_default().extend(members);
+                    }
+                }
                 Source::Derived(derived) => {
                     let mut extras: Vec<i64> = plan
                         .calls
@@ -234,36 +268,21 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        Ok(groups)
+        Ok(groups.into_iter().collect())
     }
 
     fn stored_groups<'p>(
         &self,
-        plan: &'p Plan,
+        plan: &Plan,
         stored: &'p Stored,
-        groups: &mut BTreeMap<Key, Vec<Member<'p>>>,
-    ) -> Result<()> {
-        let predicate = stored.conditions.predicate();
+        source: usize,
+    ) -> Result<Vec<groups::Group<'p>>> {
+        let conditions = &stored.conditions;
+        let predicate = conditions.condition.of_tags();
+        let predicate = predicate.unwrap_or_else(|| conditions.predicate());
         let found = stored.view.series(&stored.measurement, &predicate)?;
         self.count_series(found.len())?;
-        let keyed = pool::map(self.execution, &found, |series| {
-            let value = |key: &str| series.tags.value(key).unwrap_or_default();
-            let decision = stored.conditions.decide(&|key| value(key).into_owned());
-            let tags = plan.group_by.iter().map(|key| Arc::from(&*value(key)));
-            Ok((tags.collect::<Vec<Arc<str>>>(), decision))
-        })?;
-        for (series, (tags, decision)) in found.into_iter().zip(keyed) {
-            if let Decision::None = decision {
-                continue;
-            }
-            let key = (Arc::clone(&stored.measurement), tags);
-            groups.entry(key).or_default().push(Member::Series {
-                stored,
-                series,
-                decision,
-            });
-        }
-        Ok(())
+        groups::of_series(stored, source, found, &plan.group_by)
     }
 
     fn derived_groups<'p>(
@@ -307,43 +326,6 @@ impl<'a> Run<'a> {
             });
         }
         Ok(())
-    }
-
-    /// The rows of one group, if it has any.
-    fn group(
-        &self,
-        plan: &Plan,
-        windows: &Windows,
-        (name, values): Key,
-        members: &[Member<'_>],
-    ) -> Result<Option<Table>> {
-        let (times, symbols) = if plan.calls.is_empty() {
-            self.raw_rows(plan, windows, members)?
-        } else {
-            let caller = Caller {
-                run: self,
-                plan,
-                members,
-                windows,
-                seeds: Seeds::AreUsed,
-            };
-            let mut answers = Vec::with_capacity(plan.calls.len());
-            for (call, _) in &plan.calls {
-                let mut points = caller.points(call)?;
-                cut(plan, &mut points);
-                answers.push(points);
-            }
-            joined(plan, answers)
-        };
-        if times.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(Table {
-            name,
-            tags: plan.group_by.iter().cloned().zip(values).collect(),
-            columns: outputs(plan, symbols, times.len()),
-            times,
-        }))
     }
 
     /// Of many blocks the rows that a LIMIT can still answer, so that the others are not held.
@@ -404,6 +386,67 @@ impl<'a> Run<'a> {
         let blanked = columns.into_iter().zip(&plan.references);
         let blanked = blanked.map(|(column, (_, kind))| blanked_column(plan.blank, column, *kind));
         Ok((times, blanked.collect()))
+    }
+}
+
+/// Makes the rows of groups.
+struct Group<'a> {
+    run: &'a Run<'a>,
+    plan: &'a Plan,
+    windows: &'a Windows,
+    fields: &'a Fields,
+    spread: Spread,
+}
+
+impl Group<'_> {
+    /// The rows of one group, if it has any.
+    fn table(
+        &self,
+        ((name, values), members): &groups::Group<'_>,
+        readers: &mut Readers<'_>,
+    ) -> Result<Option<Table>> {
+        let plan = self.plan;
+        let (times, symbols) = if plan.calls.is_empty() {
+            self.run.raw_rows(plan, self.windows, members)?
+        } else {
+            let caller = Caller {
+                run: self.run,
+                plan,
+                members,
+                windows: self.windows,
+                seeds: Seeds::AreUsed,
+                fields: self.fields,
+                spread: self.spread,
+            };
+            let mut answers = Vec::with_capacity(plan.calls.len());
+            for (number, (call, _)) in plan.calls.iter().enumerate() {
+                let mut points = caller.points(number, call, readers)?;
+                cut(plan, &mut points);
+                answers.push(points);
+            }
+            joined(plan, answers)
+        };
+        if times.is_empty() {
+            return Ok(None);
+        }
+        let tags = plan.group_by.iter().cloned();
+        Ok(Some(Table {
+            name: Arc::clone(name),
+            tags: tags.zip(values.iter().cloned()).collect(),
+            columns: outputs(plan, symbols, times.len()),
+            times,
+        }))
+    }
+}
+
+/// Threads take whole groups, unless one of them is so large that the others would wait for it.
+fn spread(groups: &[groups::Group<'_>]) -> Spread {
+    let members = || groups.iter().map(|(_, members)| members.len());
+    let (all, largest) = (members().sum::<usize>(), members().max().unwrap_or(0));
+    if largest * SHARES_MIN <= all {
+        Spread::Groups
+    } else {
+        Spread::Members
     }
 }
 

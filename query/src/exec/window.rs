@@ -1,5 +1,7 @@
 //! Windows of GROUP BY time: where one starts and ends, in a time zone where one is set.
 
+use std::ops::Range;
+
 use jiff::Timestamp as Instant;
 use jiff::tz::TimeZone;
 use plimsoll_engine::model::{TIME_MAX, TIME_MIN};
@@ -109,22 +111,59 @@ impl Windows {
 
     /// Cuts ascending or descending `times` into runs of one window each, and calls `visit` with
     /// the window's start and the run.
-    pub fn runs(&self, times: &[i64], mut visit: impl FnMut(i64, std::ops::Range<usize>)) {
-        let mut from = 0;
-        let mut before: Option<(i64, i64)> = None;
-        while from < times.len() {
-            let next = before.and_then(|window| self.behind(window));
-            let (start, end) = match next {
-                Some(next) if (next.0..next.1).contains(&times[from]) => next,
-                _ => self.of(times[from]),
+    pub fn runs(&self, times: &[i64], mut visit: impl FnMut(i64, Range<usize>)) {
+        self.runs_behind(None, times, 0..times.len(), |(start, _), run| {
+            visit(start, run)
+        });
+    }
+
+    /// As [`Self::runs`], over some of `times` that go on behind others: those ended in the window
+    /// `before`. `visit` is given the window.
+    pub fn runs_behind(
+        &self,
+        before: Option<(i64, i64)>,
+        times: &[i64],
+        rows: Range<usize>,
+        mut visit: impl FnMut((i64, i64), Range<usize>),
+    ) {
+        let mut from = rows.start;
+        let mut window = before;
+        let mut guess = 0;
+        while from < rows.end {
+            let (start, end) = self.window_of(window, times[from]);
+            window = Some((start, end));
+            let inside = |time: i64| (start..end).contains(&time);
+            // Where points come at one interval, most windows hold as many as the one before.
+            let likely = from + guess;
+            let to = if guess > 0
+                && likely < rows.end
+                && inside(times[likely - 1])
+                && !inside(times[likely])
+            {
+                likely
+            } else {
+                let rest = &times[from..rows.end];
+                from + rest.partition_point(|time| inside(*time)).max(1)
             };
-            before = Some((start, end));
-            let inside = |time: &i64| (start..end).contains(time);
-            let run = times[from..].iter().position(|time| !inside(time));
-            let to = run.map_or(times.len(), |len| from + len.max(1));
-            visit(start, from..to);
+            guess = to - from;
+            visit((start, end), from..to);
             from = to;
         }
+    }
+
+    /// The window of a time that follows others, which ended in the window `before`.
+    pub fn window_of(&self, before: Option<(i64, i64)>, time: i64) -> (i64, i64) {
+        if let Some(before) = before {
+            if (before.0..before.1).contains(&time) {
+                return before;
+            }
+            if let Some(next) = self.behind(before)
+                && (next.0..next.1).contains(&time)
+            {
+                return next;
+            }
+        }
+        self.of(time)
     }
 }
 

@@ -3,7 +3,9 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use plimsoll_engine::Timestamp;
 use plimsoll_engine::model::{FieldType, Values};
+use plimsoll_engine::segment::{BlockRef, IntegerSummary, Summary};
 
 use super::{Fold, Number};
 use crate::exec::window::Windows;
@@ -18,20 +20,42 @@ pub(crate) struct Pick {
 }
 
 /// The partial results of one function over the series of a group, by window, ascending.
+///
+/// Each series is begun, added piece by piece in order of time, and ended.
 #[derive(Debug)]
 pub(crate) enum Folded {
     /// count()
-    Counts(Vec<(i64, i64)>),
+    Counts(Partial<i64>),
     /// Of floats.
-    Floats(Vec<(i64, State<f64>)>),
+    Floats(Partial<State<f64>>),
     /// Of integers.
-    Integers(Vec<(i64, State<i64>)>),
+    Integers(Partial<State<i64>>),
     /// Of unsigned integers.
-    Unsigned(Vec<(i64, State<u64>)>),
+    Unsigned(Partial<State<u64>>),
     /// first() and last() of texts.
-    Strings(Vec<(i64, Chosen<std::sync::Arc<str>>)>),
+    Strings(Partial<Chosen<std::sync::Arc<str>>>),
     /// Selectors of booleans.
-    Booleans(Vec<(i64, Chosen<bool>)>),
+    Booleans(Partial<Chosen<bool>>),
+}
+
+/// Results by window, and the window that the current series is in.
+#[derive(Debug)]
+pub(crate) struct Partial<S> {
+    all: Vec<(i64, S)>,
+    /// Windows that were not there when the current series came to them, and later ones are.
+    new: Vec<(i64, S)>,
+    /// Where the current series is in `all`.
+    at: usize,
+    open: Option<((i64, i64), S)>,
+}
+
+/// What a selector's summary of a block has to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answers {
+    /// Values only.
+    Values,
+    /// The times of its points, too.
+    Times,
 }
 
 /// A window's result so far.
@@ -77,21 +101,99 @@ pub(crate) struct Results {
     pub(crate) chosen: Option<(Vec<i64>, Vec<Pick>)>,
 }
 
+impl<S> Default for Partial<S> {
+    fn default() -> Self {
+        Self {
+            all: Vec::new(),
+            new: Vec::new(),
+            at: 0,
+            open: None,
+        }
+    }
+}
+
+impl<S> Partial<S> {
+    /// The window that the current series is in.
+    fn window(&self) -> Option<(i64, i64)> {
+        self.open.as_ref().map(|(window, _)| *window)
+    }
+
+    /// Ends the current series' window.
+    fn close(&mut self, join: impl Fn(&mut S, S)) {
+        if let Some(((start, _), state)) = self.open.take() {
+            self.put(start, state, join);
+        }
+    }
+
+    /// Adds a result of the current series, which is behind all of its others.
+    fn put(&mut self, window: i64, state: S, join: impl Fn(&mut S, S)) {
+        while self.at < self.all.len() && self.all[self.at].0 < window {
+            self.at += 1;
+        }
+        match self.all.get_mut(self.at) {
+            Some((there, here)) if *there == window => join(here, state),
+            Some(_) => self.new.push((window, state)),
+            None => {
+                self.all.push((window, state));
+                self.at += 1;
+            }
+        }
+    }
+
+    /// Ends the current series.
+    fn end(&mut self, join: impl Fn(&mut S, S)) {
+        self.close(join);
+        if !self.new.is_empty() {
+            self.all.append(&mut self.new);
+            self.all.sort_by_key(|(window, _)| *window);
+        }
+        self.at = 0;
+    }
+
+    /// Merges the results of later series.
+    fn merge(&mut self, later: Self, join: impl Fn(&mut S, S)) {
+        if self.all.is_empty() {
+            self.all = later.all;
+            return;
+        }
+        for (window, state) in later.all {
+            self.put(window, state, &join);
+        }
+        self.end(join);
+    }
+
+    /// Opens the window of a run, which `first` makes a state of, or goes on in the open one.
+    fn run(
+        &mut self,
+        window: (i64, i64),
+        first: impl FnOnce() -> S,
+        more: impl FnOnce(&mut S),
+        join: impl Fn(&mut S, S),
+    ) {
+        match &mut self.open {
+            Some((open, state)) if *open == window => more(state),
+            _ => {
+                self.close(join);
+                self.open = Some((window, first()));
+            }
+        }
+    }
+}
+
 impl Folded {
     /// Nothing yet, for arguments of this type.
     pub(crate) fn new(fold: Fold, field_type: FieldType) -> Self {
         match (fold, field_type) {
-            (Fold::Count, _) => Self::Counts(Vec::new()),
-            (_, FieldType::Float) => Self::Floats(Vec::new()),
-            (_, FieldType::Integer) => Self::Integers(Vec::new()),
-            (_, FieldType::Unsigned) => Self::Unsigned(Vec::new()),
-            (_, FieldType::String) => Self::Strings(Vec::new()),
-            (_, FieldType::Boolean) => Self::Booleans(Vec::new()),
+            (Fold::Count, _) => Self::Counts(Partial::default()),
+            (_, FieldType::Float) => Self::Floats(Partial::default()),
+            (_, FieldType::Integer) => Self::Integers(Partial::default()),
+            (_, FieldType::Unsigned) => Self::Unsigned(Partial::default()),
+            (_, FieldType::String) => Self::Strings(Partial::default()),
+            (_, FieldType::Boolean) => Self::Booleans(Partial::default()),
         }
     }
 
-    /// Adds a series' points, ascending by time. `rows` are their numbers, where they are not
-    /// 0, 1, 2 and so on.
+    /// Adds the next points of the current series, ascending by time.
     pub(crate) fn add(
         &mut self,
         fold: Fold,
@@ -99,56 +201,110 @@ impl Folded {
         origin: u32,
         times: &[i64],
         values: &Values,
-        rows: Option<&[u32]>,
+        rows: Range<usize>,
     ) {
-        let row = |at: usize| rows.map_or_else(|| number(at), |rows| rows[at]);
         let pick = |at: usize| Pick {
             origin,
-            row: row(at),
+            row: number(at),
         };
         match (self, values) {
-            (Self::Counts(all), _) => {
-                let mut part = Vec::new();
-                windows.runs(times, |start, run| {
-                    part.push((start, i64::try_from(run.len()).unwrap_or(i64::MAX)));
+            (Self::Counts(partial), _) => {
+                let before = partial.window();
+                windows.runs_behind(before, times, rows, |window, run| {
+                    let count = i64::try_from(run.len()).unwrap_or(i64::MAX);
+                    let join = |a: &mut i64, b: i64| *a += b;
+                    partial.run(window, || count, |open| *open += count, join);
                 });
-                merge(all, part, |a, b| *a += b);
             }
-            (Self::Floats(all), Values::Float(values)) => {
-                add_numbers(all, fold, windows, times, values, pick);
+            (Self::Floats(partial), Values::Float(values)) => {
+                add_numbers(partial, fold, windows, times, values, rows, pick);
             }
-            (Self::Integers(all), Values::Integer(values)) => {
-                add_numbers(all, fold, windows, times, values, pick);
+            (Self::Integers(partial), Values::Integer(values)) => {
+                add_numbers(partial, fold, windows, times, values, rows, pick);
             }
-            (Self::Unsigned(all), Values::Unsigned(values)) => {
-                add_numbers(all, fold, windows, times, values, pick);
+            (Self::Unsigned(partial), Values::Unsigned(values)) => {
+                add_numbers(partial, fold, windows, times, values, rows, pick);
             }
-            (Self::Strings(all), Values::String(values)) => {
-                add_chosen(all, fold, windows, times, values, pick, Ord::cmp);
+            (Self::Strings(partial), Values::String(values)) => {
+                add_chosen(partial, fold, windows, times, values, rows, pick);
             }
-            (Self::Booleans(all), Values::Boolean(values)) => {
-                add_chosen(all, fold, windows, times, values, pick, Ord::cmp);
+            (Self::Booleans(partial), Values::Boolean(values)) => {
+                add_chosen(partial, fold, windows, times, values, rows, pick);
             }
             (_, _) => unreachable!("the planner casts the argument to the type it asked for"),
         }
     }
 
-    /// Merges the partial results of a later series.
+    /// Adds the next points of the current series by what they come to, where that is enough and
+    /// gives the same bits as the points would; answers whether it did.
+    pub(crate) fn add_block(
+        &mut self,
+        fold: Fold,
+        windows: &Windows,
+        origin: u32,
+        block: &BlockRef,
+        answers: Answers,
+    ) -> bool {
+        match (self, &block.summary) {
+            (Self::Counts(partial), _) => {
+                let Some(window) = window_around(partial.window(), windows, block) else {
+                    return false;
+                };
+                let count = i64::from(block.count);
+                let join = |a: &mut i64, b: i64| *a += b;
+                partial.run(window, || count, |open| *open += count, join);
+                true
+            }
+            (Self::Floats(partial), Some(Summary::Float(summary))) => {
+                let summary = Known {
+                    first: summary.first,
+                    last: summary.last,
+                    min: summary.min,
+                    max: summary.max,
+                    sum: None,
+                };
+                add_summary(partial, fold, windows, origin, block, summary, answers)
+            }
+            (Self::Integers(partial), Some(Summary::Integer(summary))) => {
+                let summary = Known::of(summary);
+                add_summary(partial, fold, windows, origin, block, summary, answers)
+            }
+            (Self::Unsigned(partial), Some(Summary::Unsigned(summary))) => {
+                let summary = Known::of(summary);
+                add_summary(partial, fold, windows, origin, block, summary, answers)
+            }
+            _ => false,
+        }
+    }
+
+    /// Ends the current series.
+    pub(crate) fn end(&mut self, fold: Fold) {
+        match self {
+            Self::Counts(partial) => partial.end(|a, b| *a += b),
+            Self::Floats(partial) => partial.end(|a, b| a.merge(fold, b)),
+            Self::Integers(partial) => partial.end(|a, b| a.merge(fold, b)),
+            Self::Unsigned(partial) => partial.end(|a, b| a.merge(fold, b)),
+            Self::Strings(partial) => partial.end(|a, b| keep_better(fold, a, b, Ord::cmp)),
+            Self::Booleans(partial) => partial.end(|a, b| keep_better(fold, a, b, Ord::cmp)),
+        }
+    }
+
+    /// Merges the partial results of later series.
     pub(crate) fn merge(&mut self, fold: Fold, part: Self) {
         match (self, part) {
-            (Self::Counts(all), Self::Counts(part)) => merge(all, part, |a, b| *a += b),
-            (Self::Floats(all), Self::Floats(part)) => merge(all, part, |a, b| a.merge(fold, b)),
+            (Self::Counts(all), Self::Counts(part)) => all.merge(part, |a, b| *a += b),
+            (Self::Floats(all), Self::Floats(part)) => all.merge(part, |a, b| a.merge(fold, b)),
             (Self::Integers(all), Self::Integers(part)) => {
-                merge(all, part, |a, b| a.merge(fold, b));
+                all.merge(part, |a, b| a.merge(fold, b));
             }
             (Self::Unsigned(all), Self::Unsigned(part)) => {
-                merge(all, part, |a, b| a.merge(fold, b));
+                all.merge(part, |a, b| a.merge(fold, b));
             }
             (Self::Strings(all), Self::Strings(part)) => {
-                merge(all, part, |a, b| keep_better(fold, a, b, Ord::cmp));
+                all.merge(part, |a, b| keep_better(fold, a, b, Ord::cmp));
             }
             (Self::Booleans(all), Self::Booleans(part)) => {
-                merge(all, part, |a, b| keep_better(fold, a, b, Ord::cmp));
+                all.merge(part, |a, b| keep_better(fold, a, b, Ord::cmp));
             }
             _ => unreachable!("one function over one type makes one kind of result"),
         }
@@ -157,31 +313,31 @@ impl Folded {
     /// How many windows hold something.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::Counts(all) => all.len(),
-            Self::Floats(all) => all.len(),
-            Self::Integers(all) => all.len(),
-            Self::Unsigned(all) => all.len(),
-            Self::Strings(all) => all.len(),
-            Self::Booleans(all) => all.len(),
+            Self::Counts(partial) => partial.all.len(),
+            Self::Floats(partial) => partial.all.len(),
+            Self::Integers(partial) => partial.all.len(),
+            Self::Unsigned(partial) => partial.all.len(),
+            Self::Strings(partial) => partial.all.len(),
+            Self::Booleans(partial) => partial.all.len(),
         }
     }
 
-    /// The results.
+    /// The results; every series was ended.
     pub(crate) fn finish(self, fold: Fold) -> Results {
         match self {
-            Self::Counts(all) => {
-                let (windows, values) = all.into_iter().unzip();
+            Self::Counts(partial) => {
+                let (windows, values) = partial.all.into_iter().unzip();
                 Results {
                     windows,
                     values: Values::Integer(values),
                     chosen: None,
                 }
             }
-            Self::Floats(all) => finish_numbers(all, fold, Values::Float),
-            Self::Integers(all) => finish_numbers(all, fold, Values::Integer),
-            Self::Unsigned(all) => finish_numbers(all, fold, Values::Unsigned),
-            Self::Strings(all) => finish_chosen(all, Values::String),
-            Self::Booleans(all) => finish_chosen(all, Values::Boolean),
+            Self::Floats(partial) => finish_numbers(partial.all, fold, Values::Float),
+            Self::Integers(partial) => finish_numbers(partial.all, fold, Values::Integer),
+            Self::Unsigned(partial) => finish_numbers(partial.all, fold, Values::Unsigned),
+            Self::Strings(partial) => finish_chosen(partial.all, Values::String),
+            Self::Booleans(partial) => finish_chosen(partial.all, Values::Boolean),
         }
     }
 }
@@ -191,28 +347,185 @@ fn number(at: usize) -> u32 {
 }
 
 fn add_numbers<T: Number>(
-    all: &mut Vec<(i64, State<T>)>,
+    partial: &mut Partial<State<T>>,
     fold: Fold,
     windows: &Windows,
     times: &[i64],
     values: &[T],
+    rows: Range<usize>,
     pick: impl Fn(usize) -> Pick,
 ) {
-    let mut part = Vec::new();
-    windows.runs(times, |start, run| {
-        let state = match fold {
-            Fold::Spread => range(&values[run]),
+    let before = partial.window();
+    windows.runs_behind(before, times, rows, |window, run| {
+        let first = || match fold {
+            Fold::Spread => range((T::HIGHEST, T::LOWEST), &values[run.clone()]),
             Fold::Sum | Fold::Mean | Fold::Count => State::Sum {
-                sum: values[run.clone()].iter().fold(T::ZERO, |a, b| a.plus(*b)),
+                sum: sum(T::ZERO, &values[run.clone()]),
                 count: run.len() as u64,
             },
-            Fold::Min => extreme(times, values, run, &pick, |value, best| value < best),
-            Fold::Max => extreme(times, values, run, &pick, |value, best| value > best),
-            _ => State::Chosen(choose(fold, times, values, run, &pick, T::order)),
+            Fold::Min => extreme(times, values, run.clone(), &pick, |value, best| {
+                value < best
+            }),
+            Fold::Max => extreme(times, values, run.clone(), &pick, |value, best| {
+                value > best
+            }),
+            _ => State::Chosen(choose(fold, times, values, run.clone(), &pick, T::order)),
         };
-        part.push((start, state));
+        let more = |state: &mut State<T>| match (fold, state) {
+            (_, State::Range { low, high }) => {
+                if let State::Range { low: l, high: h } = range((*low, *high), &values[run.clone()])
+                {
+                    (*low, *high) = (l, h);
+                }
+            }
+            (_, State::Sum { sum: so_far, count }) => {
+                // On and on in order of time: a float's sum does not depend on the pieces.
+                *so_far = sum(*so_far, &values[run.clone()]);
+                *count += run.len() as u64;
+            }
+            (Fold::Min, State::Chosen(best)) => {
+                let better = |value: T, best: T| value < best;
+                improve(best, times, values, run.clone(), &pick, better);
+            }
+            (Fold::Max, State::Chosen(best)) => {
+                let better = |value: T, best: T| value > best;
+                improve(best, times, values, run.clone(), &pick, better);
+            }
+            (_, State::Chosen(best)) => {
+                let later = choose(fold, times, values, run.clone(), &pick, T::order);
+                keep_better(fold, best, later, T::order);
+            }
+        };
+        partial.run(window, first, more, |a, b| a.merge(fold, b));
     });
-    merge(all, part, |a, b| a.merge(fold, b));
+}
+
+fn sum<T: Number>(start: T, values: &[T]) -> T {
+    values.iter().fold(start, |sum, value| sum.plus(*value))
+}
+
+/// What is known of a block.
+struct Known<T> {
+    first: T,
+    last: T,
+    min: T,
+    max: T,
+    /// None of floats: their sum depends on the order.
+    sum: Option<T>,
+}
+
+impl<T: Copy> Known<T> {
+    fn of(summary: &IntegerSummary<T>) -> Self {
+        Self {
+            first: summary.first,
+            last: summary.last,
+            min: summary.min,
+            max: summary.max,
+            sum: Some(summary.sum),
+        }
+    }
+}
+
+/// The window that holds a block as a whole.
+fn window_around(
+    before: Option<(i64, i64)>,
+    windows: &Windows,
+    block: &BlockRef,
+) -> Option<(i64, i64)> {
+    let window = windows.window_of(before, block.first.0);
+    (block.last.0 < window.1).then_some(window)
+}
+
+fn add_summary<T: Number>(
+    partial: &mut Partial<State<T>>,
+    fold: Fold,
+    windows: &Windows,
+    origin: u32,
+    block: &BlockRef,
+    known: Known<T>,
+    answers: Answers,
+) -> bool {
+    let Some(window) = window_around(partial.window(), windows, block) else {
+        return false;
+    };
+    let open = match &partial.open {
+        Some((open, state)) if *open == window => Some(state),
+        _ => None,
+    };
+    let at = |time: Timestamp, value: T| {
+        State::Chosen(Chosen {
+            time: time.0,
+            value,
+            pick: Pick { origin, row: 0 },
+        })
+    };
+    let state = match fold {
+        Fold::Count | Fold::Sum | Fold::Mean => match known.sum {
+            Some(sum) => State::Sum {
+                sum,
+                count: u64::from(block.count),
+            },
+            None => return false,
+        },
+        Fold::Spread => State::Range {
+            low: known.min,
+            high: known.max,
+        },
+        Fold::First => at(block.first, known.first),
+        Fold::Last => at(block.last, known.last),
+        Fold::Min | Fold::Max => {
+            let (value, is_better): (T, fn(&T, &T) -> bool) = match fold {
+                Fold::Min => (known.min, |a, b| a < b),
+                _ => (known.max, |a, b| a > b),
+            };
+            if let Some(State::Chosen(best)) = open
+                && !is_better(&value, &best.value)
+            {
+                return true;
+            }
+            // Zeros of either sign are equal, so that it is their time which decides.
+            if answers == Answers::Times || value == T::ZERO {
+                return false;
+            }
+            at(block.first, value)
+        }
+    };
+    partial.run(
+        window,
+        || state,
+        |open| match (open, state) {
+            (State::Chosen(best), State::Chosen(later)) if fold != Fold::First => *best = later,
+            (State::Chosen(_), _) => {}
+            (open, state) => open.merge(fold, state),
+        },
+        |a, b| a.merge(fold, b),
+    );
+    true
+}
+
+/// Takes a better point of a later run.
+fn improve<T: Number>(
+    best: &mut Chosen<T>,
+    times: &[i64],
+    values: &[T],
+    run: Range<usize>,
+    pick: &impl Fn(usize) -> Pick,
+    is_better: impl Fn(T, T) -> bool,
+) {
+    let mut found = None;
+    let mut value = best.value;
+    for (place, candidate) in run.clone().zip(&values[run]) {
+        if is_better(*candidate, value) {
+            (found, value) = (Some(place), *candidate);
+        }
+    }
+    if let Some(at) = found {
+        *best = Chosen {
+            time: times[at],
+            value,
+            pick: pick(at),
+        };
+    }
 }
 
 /// The first of the points that no other is better than.
@@ -236,8 +549,7 @@ fn extreme<T: Number>(
     })
 }
 
-fn range<T: Number>(values: &[T]) -> State<T> {
-    let start = (T::HIGHEST, T::LOWEST);
+fn range<T: Number>(start: (T, T), values: &[T]) -> State<T> {
     let (low, high) = values.iter().fold(start, |(low, high), value| {
         (
             if *value < low { *value } else { low },
@@ -268,23 +580,27 @@ impl<T: Number> State<T> {
     }
 }
 
-fn add_chosen<T: Clone>(
-    all: &mut Vec<(i64, Chosen<T>)>,
+fn add_chosen<T: Clone + Ord>(
+    partial: &mut Partial<Chosen<T>>,
     fold: Fold,
     windows: &Windows,
     times: &[i64],
     values: &[T],
+    rows: Range<usize>,
     pick: impl Fn(usize) -> Pick,
-    order: fn(&T, &T) -> Ordering,
 ) {
-    let mut part = Vec::new();
-    windows.runs(times, |start, run| {
-        part.push((start, choose(fold, times, values, run, &pick, order)));
-    });
-    merge(all, part, |a, b| {
-        if is_better(fold, a, &b, order) {
-            *a = b;
-        }
+    let before = partial.window();
+    windows.runs_behind(before, times, rows, |window, run| {
+        let chosen = choose(fold, times, values, run, &pick, Ord::cmp);
+        // Only one of the two takes it.
+        let chosen = std::cell::Cell::new(Some(chosen));
+        let take = || chosen.take().expect("a run is taken once");
+        partial.run(
+            window,
+            take,
+            |best| keep_better(fold, best, take(), Ord::cmp),
+            |best, other| keep_better(fold, best, other, Ord::cmp),
+        );
     });
 }
 
@@ -361,29 +677,6 @@ fn keep_better<T>(
 ) {
     if is_better(fold, best, &other, order) {
         *best = other;
-    }
-}
-
-/// Merges `part` into `all`, both ascending by window.
-fn merge<S>(all: &mut Vec<(i64, S)>, part: Vec<(i64, S)>, join: impl Fn(&mut S, S)) {
-    if all.is_empty() {
-        *all = part;
-        return;
-    }
-    let mut at = 0;
-    let mut new = Vec::new();
-    for (window, state) in part {
-        while at < all.len() && all[at].0 < window {
-            at += 1;
-        }
-        match all.get_mut(at) {
-            Some((there, here)) if *there == window => join(here, state),
-            _ => new.push((window, state)),
-        }
-    }
-    if !new.is_empty() {
-        all.extend(new);
-        all.sort_by_key(|(window, _)| *window);
     }
 }
 

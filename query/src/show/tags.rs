@@ -3,7 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Chosen, Policies, cut, each_chosen, each_measurement, table};
+use plimsoll_engine::View;
+
+use super::{
+    Chosen, Policies, RowTests, choose, conditions, cut, each_measurement, each_name, table,
+};
 use crate::ast::{Expr, KeyFilter, Operator, Show, Source};
 use crate::exec::Emitter;
 use crate::exec::context::Context;
@@ -60,34 +64,24 @@ pub(crate) fn tag_values(
     check_policies(show)?;
     let split = split(show.condition.as_ref(), context.now, None)?;
     let (wanted, rest) = ValueFilter::take(split.rest)?;
-    type Pairs = BTreeSet<(Arc<str>, Arc<str>)>;
     let mut found: BTreeMap<Arc<str>, Pairs> = BTreeMap::new();
-    let chosen = (rest.as_ref(), split.range);
-    each_chosen(
-        show,
-        context,
-        Policies::Named,
-        chosen,
-        &mut |view, name, chosen| {
-            let all;
-            let series = match chosen {
-                Chosen::Some(series) => series,
-                Chosen::All => {
-                    all = view.series(name, &plimsoll_engine::predicate::TagPredicate::All)?;
-                    &all
-                }
-            };
-            let pairs = found.entry(Arc::clone(name)).or_default();
-            for series in series {
-                for (key, value) in series.tags.pairs() {
-                    if filter.holds(&key) && wanted.holds(&value) {
-                        pairs.insert((key.as_ref().into(), value.as_ref().into()));
-                    }
+    let (rest, range) = (rest.as_ref(), split.range);
+    each_name(show, context, Policies::Named, range, |view, name| {
+        let pairs = found.entry(Arc::clone(name)).or_default();
+        let holds = |key: &str, value: &str| filter.holds(key) && wanted.holds(value);
+        if index_values(view, name, &filter, rest, pairs)? {
+            pairs.retain(|(key, value)| holds(key, value));
+            return Ok(());
+        }
+        for series in choose(view, name, rest, range, RowTests::Kept)? {
+            for (key, value) in series.tags.pairs() {
+                if holds(&key, &value) {
+                    pairs.insert((key.as_ref().into(), value.as_ref().into()));
                 }
             }
-            Ok(())
-        },
-    )?;
+        }
+        Ok(())
+    })?;
     for (name, pairs) in found {
         let pairs = cut(pairs, show.offset, show.limit);
         if !pairs.is_empty() {
@@ -98,6 +92,33 @@ pub(crate) fn tag_values(
         }
     }
     Ok(())
+}
+
+/// Tag keys with values.
+type Pairs = BTreeSet<(Arc<str>, Arc<str>)>;
+
+/// Adds the tag values of a measurement from the index, where that alone decides.
+fn index_values(
+    view: &View,
+    measurement: &Arc<str>,
+    filter: &Keys,
+    rest: Option<&Expr>,
+    pairs: &mut Pairs,
+) -> Result<bool> {
+    let Some(predicate) = conditions(view, measurement, rest)?.condition.of_tags() else {
+        return Ok(false);
+    };
+    for key in view.tag_keys(measurement)? {
+        if !filter.holds(&key) {
+            continue;
+        }
+        let Some(values) = view.tag_values(measurement, &key, &predicate)? else {
+            return Ok(false);
+        };
+        let values = values.into_iter();
+        pairs.extend(values.map(|value| (Arc::clone(&key), value)));
+    }
+    Ok(true)
 }
 
 /// Two names compared: one of them was meant to be a text.

@@ -1,0 +1,121 @@
+//! The stored fields that the calls of a SELECT read, opened once, and each thread's readers.
+
+use plimsoll_engine::model::Values;
+use plimsoll_engine::segment::BlockRef;
+use plimsoll_engine::{Field, FieldReader, Rows, Series, TakePoints, TimeRange};
+
+use super::error::Result;
+use super::load::{Block, Member};
+use crate::plan::{Decision, Kind, Plan, Source, kind_over};
+
+use super::pool::Execution;
+
+/// By call, then by source; none where points need more than reading: a cast, or the types of
+/// several partitions.
+#[derive(Debug)]
+pub(crate) struct Fields(Vec<Vec<Option<Field>>>);
+
+/// The readers of one thread, opened as they are needed.
+#[derive(Debug)]
+pub(crate) struct Readers<'f> {
+    fields: &'f Fields,
+    open: Vec<Vec<Option<FieldReader<'f>>>>,
+}
+
+impl Fields {
+    /// Opens what the calls of a plan read of its stored sources.
+    pub(crate) fn open(plan: &Plan, execution: Execution) -> Self {
+        let of_call = |reference| {
+            let Kind::Value(wanted) = kind_over(&plan.sources, reference) else {
+                return plan.sources.iter().map(|_| None).collect();
+            };
+            let of_source = |source: &Source| match source {
+                Source::Stored(stored) => {
+                    let types = stored.fields.get(reference.name.as_str())?;
+                    (types.as_slice() == [wanted]).then(|| {
+                        let summaries = execution.summaries();
+                        let (view, measurement) = (&stored.view, &stored.measurement);
+                        view.field(measurement, &reference.name, wanted, summaries)
+                    })
+                }
+                Source::Derived(_) => None,
+            };
+            plan.sources.iter().map(of_source).collect()
+        };
+        let calls = plan.calls.iter();
+        Self(calls.map(|(call, _)| of_call(call.reference())).collect())
+    }
+
+    /// Readers for one thread.
+    pub(crate) fn readers(&self) -> Readers<'_> {
+        let closed = |call: &Vec<Option<Field>>| call.iter().map(|_| None).collect();
+        Readers {
+            fields: self,
+            open: self.0.iter().map(closed).collect(),
+        }
+    }
+}
+
+impl<'f> Readers<'f> {
+    /// The reader of a call's argument in one of the sources.
+    pub(crate) fn reader(&mut self, call: usize, source: usize) -> Option<&mut FieldReader<'f>> {
+        let field = self.fields.0.get(call)?.get(source)?.as_ref()?;
+        let open = self.open.get_mut(call)?.get_mut(source)?;
+        Some(open.get_or_insert_with(|| field.reader()))
+    }
+
+    /// The reader, and the series that it may read for a member as it is.
+    pub(crate) fn of_member<'s>(
+        &mut self,
+        call: usize,
+        member: &'s Member<'_>,
+    ) -> Option<(&mut FieldReader<'f>, &'s Series)> {
+        match member {
+            Member::Series {
+                source,
+                series,
+                decision: Decision::All,
+                ..
+            } => Some((self.reader(call, *source)?, series)),
+            Member::Series { .. } | Member::Table { .. } => None,
+        }
+    }
+}
+
+/// Reads all rows of a series as a block.
+///
+/// # Errors
+/// Damaged data.
+pub(crate) fn read_block(
+    reader: &mut FieldReader<'_>,
+    series: &Series,
+    range: TimeRange,
+    rows: Rows,
+) -> Result<Block> {
+    struct Keep {
+        times: Vec<i64>,
+        values: Option<Values>,
+    }
+    impl TakePoints for Keep {
+        fn block(&mut self, _: &BlockRef) -> bool {
+            false
+        }
+
+        fn points(&mut self, times: &[i64], values: &Values, rows: std::ops::Range<usize>) {
+            self.times.extend_from_slice(&times[rows.clone()]);
+            self.values
+                .get_or_insert_with(|| Values::new(values.field_type()))
+                .extend_from(values, rows);
+        }
+    }
+    let mut kept = Keep {
+        times: Vec::new(),
+        values: None,
+    };
+    reader.read(series, range, rows, &mut kept)?;
+    Ok(Block {
+        times: kept.times,
+        values: kept.values,
+        beside: Vec::new(),
+    })
+}
