@@ -38,6 +38,7 @@ impl Kind {
 #[derive(Debug)]
 pub struct Server {
     kind: Kind,
+    program: String,
     process: Child,
     port: u16,
     directory: TempDir,
@@ -81,29 +82,65 @@ impl Server {
             .spawn()?;
         let server = Self {
             kind,
+            program: program.to_owned(),
             process,
             port,
             directory,
         };
-        let ready = match kind {
+        server.wait()?;
+        if kind != Kind::VictoriaMetrics {
+            server.request("POST", "/query?q=CREATE%20DATABASE%20bench", "")?;
+        }
+        Ok(server)
+    }
+
+    /// Waits until it answers.
+    fn wait(&self) -> Result<(), Box<dyn Error>> {
+        let ready = match self.kind {
             Kind::VictoriaMetrics => "/health",
             Kind::Plimsoll | Kind::Influxd => "/ping",
         };
         let (sender, receiver) = std::sync::mpsc::channel::<()>();
         for _ in 0..STARTS_MAX {
-            if server.get(ready).is_ok() {
-                if kind != Kind::VictoriaMetrics {
-                    server.request("POST", "/query?q=CREATE%20DATABASE%20bench", "")?;
-                }
+            if self.get(ready).is_ok() {
                 drop(sender);
-                return Ok(server);
+                return Ok(());
             }
             // Nothing is ever sent: this is the pause between two tries.
             receiver
                 .recv_timeout(std::time::Duration::from_millis(100))
                 .ok();
         }
-        Err(format!("{} does not come up", kind.name()).into())
+        Err(format!("{} does not come up", self.kind.name()).into())
+    }
+
+    /// Puts everything that Plimsoll has into one segment a partition: stops it, merges its
+    /// directory, starts it again. Of the others nothing changes.
+    ///
+    /// # Errors
+    /// The merge failed, or it does not come up again.
+    pub fn compact(&mut self) -> Result<(), Box<dyn Error>> {
+        if self.kind != Kind::Plimsoll {
+            return Ok(());
+        }
+        self.process.kill()?;
+        self.process.wait()?;
+        let data = self.directory.path().join("data");
+        let mut compact = Command::new(&self.program);
+        compact.args(["compact", "--data"]).arg(data);
+        let ended = compact.stdin(Stdio::null()).output()?;
+        if !ended.status.success() {
+            let text = String::from_utf8_lossy(&ended.stderr).into_owned();
+            return Err(format!("plimsoll compact fails: {text}").into());
+        }
+        let mut command = Command::new(&self.program);
+        arguments(self.kind, self.directory.path(), self.port, &mut command)?;
+        self.process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        self.wait()
     }
 
     /// Where it listens on 127.0.0.1.

@@ -1,8 +1,9 @@
 //! Dashboard queries against Plimsoll, influxd 1.6.7 and VictoriaMetrics, side by side in one run.
 //!
 //! Each server is started in a temporary directory, takes the same lines through `/write`, and
-//! answers the same questions; the table goes to standard output. A peer that is not installed is
-//! SKIPPED. `dashboards PLIMSOLL_BINARY [HOURS] [NODES]`.
+//! answers the same questions: first with Plimsoll's data where the load left it, then with all of
+//! it in segments. The tables go to standard output. A peer that is not installed is SKIPPED.
+//! `dashboards PLIMSOLL_BINARY [HOURS] [NODES] [ROUNDS]`.
 #![expect(clippy::print_stdout, reason = "the table is the program's output")]
 #![expect(clippy::disallowed_methods, reason = "a stopwatch reads the time")]
 
@@ -13,16 +14,17 @@ use plimsoll_benches::dashboards::queries::{Question, questions};
 use plimsoll_benches::fleet::{Fleet, Layout, Shape};
 use plimsoll_benches::server::{Kind, Server};
 
-/// How often each question is asked; the median counts.
+/// How often each question is asked where nothing else is said; the median counts.
 const ROUNDS: usize = 15;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let plimsoll = arguments
         .next()
-        .ok_or("usage: dashboards PLIMSOLL_BINARY [HOURS] [NODES]")?;
+        .ok_or("usage: dashboards PLIMSOLL_BINARY [HOURS] [NODES] [ROUNDS]")?;
     let hours: i64 = arguments.next().map_or(Ok(2), |text| text.parse())?;
     let nodes: usize = arguments.next().map_or(Ok(20), |text| text.parse())?;
+    let rounds: usize = arguments.next().map_or(Ok(ROUNDS), |text| text.parse())?;
     let mut servers = Vec::new();
     for (kind, program) in [
         (Kind::Plimsoll, plimsoll.as_str()),
@@ -44,11 +46,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("| after {values} values | CPU, µs a value | resident, MB | disk, bytes a value |");
     println!("|---|---|---|---|");
     for server in &servers {
-        let resident_mb = server.resident_bytes()? / 1_000_000;
         let cpu = micros_a_value(server.cpu_seconds()?, values);
-        let disk = bytes_a_value(server.disk_bytes()?, values);
-        let name = server.kind().name();
-        println!("| {name} | {cpu:.2} | {resident_mb} | {disk:.2} |");
+        row(server, &format!("{cpu:.2}"), values)?;
     }
     println!();
     let end = shape.start.0 / 1_000_000_000 + hours * 3600;
@@ -58,10 +57,28 @@ fn main() -> Result<(), Box<dyn Error>> {
         .nth(1)
         .and_then(|rest| rest.split(',').next())
         .ok_or("a line has a pod_name")?;
-    ask(
-        &servers,
-        &questions(pod, shape.start.0 / 1_000_000_000, end),
-    )
+    let questions = questions(pod, shape.start.0 / 1_000_000_000, end);
+    ask(&servers, &questions, rounds)?;
+    println!("\n| after a merge | CPU, µs a value | resident, MB | disk, bytes a value |");
+    println!("|---|---|---|---|");
+    for server in servers
+        .iter_mut()
+        .filter(|one| one.kind() == Kind::Plimsoll)
+    {
+        server.compact()?;
+        row(server, "", values)?;
+    }
+    println!();
+    ask(&servers, &questions, rounds)
+}
+
+/// A row of the table of what a server takes.
+fn row(server: &Server, cpu: &str, values: u64) -> Result<(), Box<dyn Error>> {
+    let resident_mb = server.resident_bytes()? / 1_000_000;
+    let disk = bytes_a_value(server.disk_bytes()?, values);
+    let name = server.kind().name();
+    println!("| {name} | {cpu} | {resident_mb} | {disk:.2} |");
+    Ok(())
 }
 
 /// Sends all scrapes to all servers; answers how many values they were.
@@ -86,7 +103,7 @@ fn load(servers: &[Server], shape: Shape, hours: i64) -> Result<u64, Box<dyn Err
     Ok(values)
 }
 
-fn ask(servers: &[Server], questions: &[Question]) -> Result<(), Box<dyn Error>> {
+fn ask(servers: &[Server], questions: &[Question], rounds: usize) -> Result<(), Box<dyn Error>> {
     let names = servers.iter().map(|server| server.kind().name());
     let names: Vec<_> = names.map(|name| format!("{name}, ms | ")).collect();
     println!("| p50 | {}ratios |", names.concat());
@@ -96,7 +113,7 @@ fn ask(servers: &[Server], questions: &[Question]) -> Result<(), Box<dyn Error>>
         for server in servers {
             let path = question.path(server.kind());
             let mut millis = Vec::new();
-            for _ in 0..ROUNDS {
+            for _ in 0..rounds {
                 let start = Instant::now();
                 let body = server.get(&path)?;
                 millis.push(start.elapsed().as_secs_f64() * 1000.0);
@@ -106,7 +123,7 @@ fn ask(servers: &[Server], questions: &[Question]) -> Result<(), Box<dyn Error>>
                 }
             }
             millis.sort_by(f64::total_cmp);
-            medians.push(millis[ROUNDS / 2]);
+            medians.push(millis[rounds / 2]);
         }
         let shown: Vec<_> = medians.iter().map(|ms| format!("{ms:.2} | ")).collect();
         let ratios = medians[1..].iter().map(|ms| ms / medians[0]);
