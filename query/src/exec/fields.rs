@@ -10,7 +10,7 @@ use crate::plan::{Decision, Kind, Plan, Source, kind_over};
 
 use super::pool::Execution;
 
-/// By call, then by source; none where points need more than reading: a cast, or the types of
+/// By call (or the one name of a SELECT without calls), then by source; none where points need more than reading: a cast, or the types of
 /// several partitions.
 #[derive(Debug)]
 pub(crate) struct Fields(Vec<Vec<Option<Field>>>);
@@ -42,6 +42,9 @@ impl Fields {
             };
             plan.sources.iter().map(of_source).collect()
         };
+        if let ([], [(reference, _)]) = (plan.calls.as_slice(), plan.references.as_slice()) {
+            return Self(vec![of_call(reference)]);
+        }
         let calls = plan.calls.iter();
         Self(calls.map(|(call, _)| of_call(call.reference())).collect())
     }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use plimsoll_engine::TimeRange;
 use plimsoll_engine::model::TIME_MAX;
+use plimsoll_engine::{Rows, TimeRange};
 
 use super::call::{Caller, Points, Seeds, Spread};
 use super::column::{Column, cast_cell, cell_from};
 use super::context::Context;
 use super::error::{Error, Result};
-use super::fields::{Fields, Readers};
+use super::fields::{Fields, Readers, read_block};
 use super::groups::{self, Key};
 use super::load::{Block, Member, range};
 use super::merged::Merged;
@@ -346,23 +346,59 @@ impl<'a> Run<'a> {
         Ok(vec![block])
     }
 
+    /// The rows of one member of a SELECT without calls, or those at the end that a LIMIT needs.
+    fn raw_block(
+        &self,
+        plan: &Plan,
+        member: &Member<'_>,
+        range: TimeRange,
+        readers: &mut Readers<'_>,
+    ) -> Result<Option<Block>> {
+        let Some((reader, series)) = readers.of_member(0, member) else {
+            return member.load(self, None, &plan.references, range);
+        };
+        self.context.cancel.check()?;
+        let rows = match plan.rows.needed() {
+            None => Rows::All,
+            Some(rows) if plan.ascending => Rows::First(rows),
+            Some(rows) => Rows::Last(rows),
+        };
+        let block = read_block(reader, series, range.intersect(&self.readable), rows)?;
+        let Some(values) = block.values else {
+            return Ok(None);
+        };
+        // A row's time counts as its value does.
+        self.count_points(2 * block.times.len())?;
+        Ok(Some(Block {
+            times: block.times,
+            values: None,
+            beside: vec![Column::full(values)],
+        }))
+    }
+
     /// Rows of a SELECT without calls.
     fn raw_rows(
         &self,
         plan: &Plan,
         windows: &Windows,
         members: &[Member<'_>],
+        fields: &Fields,
     ) -> Result<(Vec<i64>, Vec<Column>)> {
         let mut blocks: Vec<Block> = Vec::new();
         let range = range(windows.start, windows.end);
         let needed = plan.rows.needed();
         for some in members.chunks(MEMBERS_AT_ONCE) {
-            let loaded = pool::map(self.execution, some, |member| {
-                let block = member.load(self, None, &plan.references, range)?;
-                Ok(match needed {
-                    Some(rows) => block.map(|block| block.keep_end(rows, plan.ascending)),
-                    None => block,
-                })
+            let loaded = pool::chunks(self.execution, some, |members| {
+                let mut readers = fields.readers();
+                let blocks = members.iter();
+                let blocks = blocks.map(|member| {
+                    let block = self.raw_block(plan, member, range, &mut readers)?;
+                    Ok(match needed {
+                        Some(rows) => block.map(|block| block.keep_end(rows, plan.ascending)),
+                        None => block,
+                    })
+                });
+                blocks.collect()
             })?;
             for block in loaded.into_iter().flatten() {
                 self.hold(&block)?;
@@ -407,7 +443,8 @@ impl Group<'_> {
     ) -> Result<Option<Table>> {
         let plan = self.plan;
         let (times, symbols) = if plan.calls.is_empty() {
-            self.run.raw_rows(plan, self.windows, members)?
+            self.run
+                .raw_rows(plan, self.windows, members, self.fields)?
         } else {
             let caller = Caller {
                 run: self.run,

@@ -232,7 +232,11 @@ impl Compiler<'_> {
                 tag(ValueTest::In(Arc::new([text.as_str().into()])))
             }
             (Operator::Matches | Operator::NotMatches, Expr::Regex(pattern)) => {
-                tag(regex_test(&pattern.0)?)
+                if matches_everything(&pattern.0) {
+                    TagPredicate::All
+                } else {
+                    tag(regex_test(&pattern.0)?)
+                }
             }
             (Operator::Equal | Operator::NotEqual, Expr::Reference(other))
                 if self.is_tag(other) =>
@@ -245,9 +249,10 @@ impl Compiler<'_> {
             }
             _ => return Ok(None),
         };
-        let predicate = match op {
-            Operator::NotEqual | Operator::NotMatches => TagPredicate::Not(Box::new(test)),
-            _ => test,
+        let predicate = match (op, test) {
+            (Operator::NotMatches, TagPredicate::All) => TagPredicate::None,
+            (Operator::NotEqual | Operator::NotMatches, test) => TagPredicate::Not(Box::new(test)),
+            (_, test) => test,
         };
         Ok(Some(Condition::Tags(self.of_name(&key, predicate))))
     }
@@ -326,15 +331,21 @@ pub(crate) fn compile_regex(pattern: &str) -> Result<::regex::Regex> {
 
 /// The test of a regular expression; a set where it only lists values, as `/^(a|b\.c)$/` does.
 fn regex_test(pattern: &str) -> Result<ValueTest> {
-    let regex = compile_regex(pattern)?;
     Ok(match listed(pattern) {
+        // A list is never compiled: Grafana sends thousands of values as one.
         Some(mut values) => {
             values.sort_unstable();
             values.dedup();
             ValueTest::In(values.into())
         }
-        None => ValueTest::Matches(regex),
+        None => ValueTest::Matches(compile_regex(pattern)?),
     })
+}
+
+/// Whether a pattern matches any text, the empty one of a missing tag among them: what Grafana
+/// sends for "All".
+fn matches_everything(pattern: &str) -> bool {
+    matches!(pattern, "" | ".*" | "^.*" | ".*?" | "(.*)" | "(?:.*)")
 }
 
 /// The values of `^(a|b)$`, `^(?:a|b)$` or `^a$`, where nothing in it is special.
@@ -391,6 +402,36 @@ mod tests {
         ] {
             assert_eq!(texts(pattern), None, "{pattern}");
         }
+    }
+
+    #[test]
+    fn a_regex_for_everything_is_no_condition_and_its_opposite_is_none() {
+        let predicate = |text: &str| {
+            let expr = crate::parse_expression(text).unwrap();
+            let conditions = Conditions::compile(Some(&expr), "m", &|name| name == "value");
+            conditions.unwrap().predicate()
+        };
+        for pattern in [".*", "^.*", "(.*)"] {
+            let (is, is_not) = (
+                format!("host =~ /{pattern}/"),
+                format!("host !~ /{pattern}/"),
+            );
+            assert_eq!(predicate(&is), TagPredicate::All, "{pattern}");
+            assert_eq!(predicate(&is_not), TagPredicate::None, "{pattern}");
+            let regex = compile_regex(pattern).unwrap();
+            assert!(["", "a", "a\nb"].iter().all(|text| regex.is_match(text)));
+        }
+        assert_ne!(predicate("host =~ /.+/"), TagPredicate::All);
+    }
+
+    #[test]
+    fn a_list_of_thousands_of_values_is_a_set() {
+        let values: Vec<String> = (0..5000).map(|i| format!("pod-{i}")).collect();
+        let test = regex_test(&format!("^({})$", values.join("|"))).unwrap();
+        let ValueTest::In(set) = test else {
+            panic!("a set was expected")
+        };
+        assert_eq!(set.len(), 5000);
     }
 
     #[test]
