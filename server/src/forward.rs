@@ -1,4 +1,5 @@
-//! What is sent on to other stores: all that is stored, where the settings say so.
+//! What is sent on to other stores: all that is stored, where the settings say so, and what
+//! subscriptions ask for.
 //!
 //! Owns a task for each way out. Each has a named position in the log, so that a restart, a slow
 //! peer or a dead one loses nothing that the log still holds, and none waits for another.
@@ -51,7 +52,7 @@ impl Feeds {
     /// are gone. What fails is logged: the catalog has changed all the same.
     pub(crate) fn follow_catalog(&self, engine: &Engine) {
         let _one = self.changing.lock();
-        let ways = wanted(&self.config);
+        let ways = wanted(&self.config, engine.snapshot().catalog());
         let there = engine.readers();
         for way in &ways {
             if !there.iter().any(|reader| reader.name == way.reader)
@@ -103,7 +104,7 @@ async fn supervise(app: Arc<App>, feeds: Arc<Feeds>, mut stop: watch::Receiver<b
     let mut running: Vec<(Wanted, watch::Sender<bool>)> = Vec::new();
     let mut tasks = JoinSet::new();
     loop {
-        let ways = wanted(&feeds.config);
+        let ways = wanted(&feeds.config, app.engine.snapshot().catalog());
         // A task whose sender is dropped ends.
         running.retain(|(way, _)| ways.contains(way));
         for way in ways {

@@ -8,6 +8,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::net::UdpSocket;
 use std::path::Path;
 
 use support::peer::{Fake, Peer, free_port};
@@ -204,6 +205,89 @@ fn only_the_databases_that_are_named_go_out_and_the_servers_own_never() {
         .map(|line| line.split('&').next().unwrap())
         .collect();
     assert_eq!(databases, BTreeSet::from(["/write?db=b", "/write?db=c"]));
+}
+
+#[test]
+fn a_subscription_gets_what_is_written_after_it_was_made_and_until_it_is_dropped() {
+    let (first, second) = (Fake::start(&[]), Fake::start(&[]));
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let data = directory();
+    let server = Server::start(data.path());
+    server.query("", "CREATE DATABASE d", "");
+    let write = |number: i64| {
+        server.write(
+            "d",
+            &format!("m value={number}i {}\n", 1_700_000_000_000_000_000 + number),
+        );
+    };
+    write(0);
+    let text = format!(
+        "CREATE SUBSCRIPTION s ON d.autogen DESTINATIONS ALL 'http://127.0.0.1:{}', 'udp://{}'",
+        first.port,
+        udp.local_addr().unwrap()
+    );
+    server.query("", &text, "");
+    write(1);
+    server.query("", "DROP SUBSCRIPTION s ON d.autogen", "");
+    let expected = "/write?db=d&rp=autogen&precision=ns m value=1i 1700000000000000001";
+    // It may go before it has sent anything: made again, it begins anew.
+    server.query("", &text, "");
+    write(2);
+    let taken = eventually("the second point", || {
+        let taken = first.taken();
+        taken.last()?.contains("value=2i").then_some(taken)
+    });
+    assert!(
+        taken.len() == 1 || taken == [expected.to_owned(), taken[1].clone()],
+        "{taken:?}"
+    );
+    let mut packet = [0; 2_048];
+    let mut seen = String::new();
+    while !seen.contains("value=2i") {
+        let len = udp.recv(&mut packet).unwrap();
+        seen.push_str(std::str::from_utf8(&packet[..len]).unwrap());
+    }
+    assert!(!seen.contains("value=0i"), "{seen}");
+    server.query("", "DROP SUBSCRIPTION s ON d.autogen", "");
+    // ANY: each request goes to one of them, and one that is down costs nothing.
+    let text = format!(
+        "CREATE SUBSCRIPTION one ON d.autogen DESTINATIONS ANY 'http://127.0.0.1:{}', 'http://127.0.0.1:{}'",
+        second.port,
+        free_port()
+    );
+    server.query("", &text, "");
+    for number in 3..10 {
+        write(number);
+    }
+    eventually("all of them at the one that is there", || {
+        (second.taken().len() == 7).then_some(())
+    });
+    assert_eq!(
+        first.taken().len(),
+        taken.len(),
+        "nothing after it was dropped"
+    );
+}
+
+#[test]
+fn a_subscription_goes_on_after_a_kill() {
+    let fake = Fake::start(&["503 Down"]);
+    let data = directory();
+    let server = Server::start(data.path());
+    server.query("", "CREATE DATABASE d", "");
+    let text = format!(
+        "CREATE SUBSCRIPTION s ON d.autogen DESTINATIONS ALL 'http://127.0.0.1:{}'",
+        fake.port
+    );
+    server.query("", &text, "");
+    server.write("d", "m value=1i 1700000000000000001\n");
+    eventually("a failure", || {
+        (figure(&server, "forward_failures_total") > 0).then_some(())
+    });
+    server.kill();
+    fake.answer(&["204 No Content"]);
+    let _server = Server::start(data.path());
+    eventually("the point", || (fake.taken().len() == 1).then_some(()));
 }
 
 #[test]

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_engine::{Error, Reader, ReaderBatch, ReaderPosition};
-use plimsoll_ingest::forward::{Content, Destination, Outcome, Sender};
+use plimsoll_ingest::forward::{Access, Content, Destination, Outcome, Sender};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::schedule;
-use super::wanted::{Selection, Wanted};
+use super::wanted::{Owner, Selection, Wanted};
 use crate::app::App;
 use crate::config::ForwardConfig;
 
@@ -51,10 +51,18 @@ impl Feed {
         way: &Wanted,
         config: &ForwardConfig,
     ) -> Result<Self, String> {
+        let access = match way.owner {
+            Owner::Settings => config.access.clone(),
+            // Whoever may make subscriptions does not get the operator's token sent to them.
+            Owner::Subscription => Access {
+                timeout: config.access.timeout,
+                ..Access::default()
+            },
+        };
         let senders = way
             .destinations
             .iter()
-            .map(|to: &Destination| Sender::new(to.clone(), &config.access));
+            .map(|to: &Destination| Sender::new(to.clone(), &access));
         let reader = app.engine.reader(&way.reader, way.start);
         Ok(Self {
             senders: senders.collect::<Result<_, _>>()?,
@@ -120,7 +128,7 @@ impl Feed {
         self.app.figures.forward_frames_lost.add(batch.frames_lost);
         let selection = self.selection.clone();
         let points = batch.points.iter();
-        for points in points.filter(|of| selection.takes(&of.database)) {
+        for points in points.filter(|of| selection.takes(&of.database, &of.policy)) {
             let protocol = self.senders[0].destination().protocol;
             let (contents, left_out) = Content::of(&points.batch, protocol, &points.database);
             self.app.figures.forward_left_out.add(left_out as u64);
@@ -144,7 +152,7 @@ impl Feed {
         while let Some(content) = todo.pop() {
             let count = content.len();
             let outcome = tokio::select! {
-                outcome = self.senders[self.turn].send(&content, database, "") => outcome,
+                outcome = self.senders[self.turn].send(&content, database, self.selection.policy()) => outcome,
                 _ = async { end.wait_for(|end| *end).await.is_ok() } => return Err(Stopped),
             };
             self.turn = (self.turn + 1) % self.senders.len();

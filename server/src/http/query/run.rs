@@ -214,6 +214,7 @@ fn apply(app: &App, effect: Effect) -> Result<(), Error> {
     match effect {
         Effect::Catalog(change) => {
             app.engine.change(&change)?;
+            app.feeds.follow_catalog(&app.engine);
             if let CatalogChange::DropDatabase { name } = &change {
                 forget_database(app, name);
             }
