@@ -5,6 +5,7 @@
 pub mod cluster;
 pub mod dashboards;
 pub mod fleet;
+pub mod recording;
 pub mod server;
 pub mod soak;
 pub mod store;

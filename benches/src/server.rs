@@ -8,6 +8,12 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+/// For so long a server changes nothing on disk and computes next to nothing when it has
+/// compacted.
+const SECONDS_STILL: u32 = 15;
+/// Less CPU than this in a second is next to nothing.
+const IDLE_CPU_SECONDS: f64 = 0.2;
+
 /// How often a fresh server is asked whether it answers, each time for up to 100 ms.
 const STARTS_MAX: usize = 300;
 
@@ -175,6 +181,43 @@ impl Server {
         Ok(())
     }
 
+    /// Has it merge all that it holds, and waits until it has.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub fn compact_fully(&self) -> Result<(), Box<dyn Error>> {
+        self.settle()?;
+        if self.kind == Kind::VictoriaMetrics {
+            self.get("/internal/force_merge")?;
+        }
+        // Influxd compacts fully by itself, soon after the last write if it is told so.
+        let (_sender, receiver) = std::sync::mpsc::channel::<()>();
+        let (mut before, mut still) = ((0, 0.0), 0);
+        while still < SECONDS_STILL {
+            // Nothing is ever sent: this is the pause between two looks.
+            receiver
+                .recv_timeout(std::time::Duration::from_secs(1))
+                .ok();
+            let now = (self.disk_bytes()?, self.cpu_seconds()?);
+            let is_still = now.0 == before.0 && now.1 - before.1 < IDLE_CPU_SECONDS;
+            still = if is_still { still + 1 } else { 0 };
+            before = now;
+        }
+        Ok(())
+    }
+
+    /// Ends it and answers what it left.
+    #[must_use]
+    pub fn end(mut self) -> TempDir {
+        self.process.kill().ok();
+        self.process.wait().ok();
+        // The field cannot be moved out of what has a destructor.
+        std::mem::replace(
+            &mut self.directory,
+            TempDir::new().expect("a temporary directory"),
+        )
+    }
+
     /// The body of an answer.
     ///
     /// # Errors
@@ -245,7 +288,11 @@ pub fn cpu_seconds_of(process: u32) -> Result<f64, Box<dyn Error>> {
     Ok(ticks.iter().sum::<f64>() / 100.0)
 }
 
-fn occupied(directory: &Path) -> std::io::Result<u64> {
+/// What a directory occupies.
+///
+/// # Errors
+/// It cannot be read.
+pub fn occupied(directory: &Path) -> std::io::Result<u64> {
     use std::os::unix::fs::MetadataExt;
     let mut bytes = 0;
     for entry in std::fs::read_dir(directory)? {
@@ -282,7 +329,8 @@ fn arguments(
             let config = format!(
                 "reporting-disabled = true\nbind-address = \"127.0.0.1:{rpc}\"\n\
                  [meta]\ndir = \"{shown}/meta\"\n[data]\ndir = \"{shown}/data\"\n\
-                 wal-dir = \"{shown}/wal\"\nquery-log-enabled = false\n[monitor]\n\
+                 wal-dir = \"{shown}/wal\"\nquery-log-enabled = false\n\
+                 [monitor]\n\
                  store-enabled = false\n[http]\nbind-address = \"{listen}\"\n\
                  log-enabled = false\n"
             );
