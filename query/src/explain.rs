@@ -14,8 +14,9 @@ use crate::exec::load::range;
 use crate::exec::pool::Execution;
 use crate::exec::select::{Run, windows};
 use crate::exec::window::Windows;
+use crate::functions::Fold;
 use crate::go_text::{go_duration, go_time};
-use crate::plan::{Decision, Derived, Function, Kind, Plan, Source, Stored};
+use crate::plan::{Call, Decision, Derived, Function, Input, Kind, Plan, Source, Stored};
 
 /// The rows of VERBOSE for one source, at most.
 const VERBOSE_SERIES_MAX: usize = 100;
@@ -173,7 +174,7 @@ impl<'a> Describer<'a> {
         }
         for source in &plan.sources {
             match source {
-                Source::Stored(stored) => self.stored(plan, stored, read)?,
+                Source::Stored(stored) => self.stored(plan, stored, &windows, read)?,
                 Source::Derived(derived) => self.derived(plan, derived, &windows)?,
             }
         }
@@ -198,7 +199,13 @@ impl<'a> Describer<'a> {
         Ok(())
     }
 
-    fn stored(&mut self, plan: &Plan, stored: &Stored, read: TimeRange) -> Result<()> {
+    fn stored(
+        &mut self,
+        plan: &Plan,
+        stored: &Stored,
+        windows: &Windows,
+        read: TimeRange,
+    ) -> Result<()> {
         let places = stored.view.source_counts();
         self.say(format_args!("source: {}", stored.measurement));
         self.depth += 1;
@@ -217,6 +224,11 @@ impl<'a> Describer<'a> {
         let mut groups: BTreeSet<Vec<String>> = BTreeSet::new();
         let (mut kept, mut filtered, mut sum) = (0_usize, 0_usize, ColumnPlan::default());
         let mut details = Vec::new();
+        let is_one_window = |block: TimeRange| {
+            let (start, end) = windows.of(block.start.0);
+            (start..end).contains(&block.end.0)
+        };
+        let read = read.intersect(&self.readable);
         for series in &found {
             self.context.cancel.check()?;
             let value = |key: &str| series.tags.value(key).unwrap_or_default().into_owned();
@@ -229,10 +241,9 @@ impl<'a> Describer<'a> {
             groups.insert(plan.group_by.iter().map(|key| value(key)).collect());
             let mut own = ColumnPlan::default();
             for (name, kind) in &columns {
-                own +=
-                    stored
-                        .view
-                        .plan_column(series, name, *kind, read.intersect(&self.readable))?;
+                own += stored
+                    .view
+                    .plan_column(series, name, *kind, read, &is_one_window)?;
             }
             sum += own;
             if self.detail == Detail::Series && details.len() < VERBOSE_SERIES_MAX {
@@ -244,6 +255,13 @@ impl<'a> Describer<'a> {
             self.say(format_args!("filter: row by row in {filtered} series"));
         }
         self.say(format_args!("blocks: {}", blocks(&sum)));
+        match summaries(plan, stored, &columns, filtered) {
+            Ok(()) => self.say(format_args!(
+                "summaries: may stand for {} of them",
+                sum.blocks_whole
+            )),
+            Err(why) => self.say(format_args!("summaries: none, {why}")),
+        }
         if sum.heads > 0 {
             self.say(format_args!("heads: rows of {} columns' series", sum.heads));
         }
@@ -255,6 +273,48 @@ impl<'a> Describer<'a> {
         }
         self.depth -= 1;
         Ok(())
+    }
+}
+
+/// Whether blocks may be answered for by their summaries, or why not.
+fn summaries(
+    plan: &Plan,
+    stored: &Stored,
+    columns: &[(Arc<str>, FieldType)],
+    filtered: usize,
+) -> std::result::Result<(), &'static str> {
+    if plan.calls.is_empty() {
+        return Err("rows are asked for");
+    }
+    if filtered > 0 {
+        return Err("rows are filtered");
+    }
+    if plan.calls.iter().any(|(call, _)| call.is_selector()) && !plan.references.is_empty() {
+        return Err("columns go with a selected point");
+    }
+    if stored.fields.values().any(|kinds| kinds.len() > 1) {
+        return Err("a field has several types");
+    }
+    let serves = |call: &Call| {
+        let mut innermost = call;
+        while let Input::Call(inner) = &innermost.input {
+            innermost = inner;
+        }
+        let name = &call.reference().name;
+        let column = columns.iter().find(|(column, _)| **column == **name);
+        match (innermost.function, column.map(|(_, kind)| *kind)) {
+            (Function::Fold(Fold::Count), _) => true,
+            (Function::Fold(Fold::Sum | Fold::Mean), Some(kind)) => kind != FieldType::Float,
+            (Function::Fold(_), Some(kind)) => {
+                !matches!(kind, FieldType::String | FieldType::Boolean)
+            }
+            _ => false,
+        }
+    };
+    if plan.calls.iter().all(|(call, _)| serves(call)) {
+        Ok(())
+    } else {
+        Err("a call needs the points")
     }
 }
 

@@ -75,13 +75,22 @@ impl Setup {
     }
 
     fn run_as(&self, execution: Execution, query: &str) -> Result<Collect, String> {
+        self.run_with(execution, &Limits::default(), query)
+    }
+
+    fn run_with(
+        &self,
+        execution: Execution,
+        limits: &Limits,
+        query: &str,
+    ) -> Result<Collect, String> {
         let snapshot = self.engine.snapshot();
         let context = Context {
             snapshot: &snapshot,
             database: "d",
             policy: "",
             now: Timestamp(900 * S),
-            limits: &Limits::default(),
+            limits,
             cancel: &Cancel::default(),
             chunk_size: None,
             options: self.options,
@@ -323,6 +332,26 @@ fn sketches_are_texts_that_can_be_counted() {
 }
 
 #[test]
+fn sketches_are_held_within_the_budget_of_memory() {
+    let setup = Setup::new();
+    let run = |limit: u64, query: &str| {
+        let limits = Limits {
+            memory_bytes_max: limit,
+            ..Limits::default()
+        };
+        setup.run_with(Execution::Serial, &limits, query)
+    };
+    // Ten values of one series are few bytes; what is merged of two is 64 KiB.
+    let sparse = "SELECT sum_hll(i) FROM m WHERE pod = 'a' AND time < 100s";
+    assert!(run(1_000, sparse).is_ok());
+    let error = run(60_000, "SELECT sum_hll(i) FROM m").unwrap_err();
+    assert!(
+        error.starts_with("max-select-memory-bytes limit exceeded: ("),
+        "{error}"
+    );
+}
+
+#[test]
 fn fill_previous_looks_back_only_where_it_is_told_to() {
     let mut setup = Setup::new();
     let query = "SELECT last(g) FROM m WHERE time >= 120s AND time < 480s \
@@ -394,21 +423,22 @@ fn a_tag_compared_with_a_quoted_name_gives_a_hint_where_it_is_certain() {
 fn explain_tells_what_will_be_read() {
     let setup = Setup::new();
     let query = format!(
-        "EXPLAIN SELECT mean(i) FROM m WHERE {RANGE} AND node = 'x' GROUP BY time(1m), pod"
+        "EXPLAIN SELECT median(i) FROM m WHERE {RANGE} AND node = 'x' GROUP BY time(1m), pod"
     );
     let lines = setup.lines(&query);
     let expected = [
-        "SELECT mean(i) FROM m WHERE time >= 4m AND time < 7m AND node = 'x' GROUP BY time(1m), pod",
+        "SELECT median(i) FROM m WHERE time >= 4m AND time < 7m AND node = 'x' GROUP BY time(1m), pod",
         "  range: 1970-01-01T00:04:00Z to 1970-01-01T00:06:59.999999999Z",
         "  windows: 3 of 1m0s",
         "  grouped by: pod",
-        "  columns: mean::float",
-        "  call mean: each series by itself, then merged",
+        "  columns: median::float",
+        "  call median: all points of a window together",
         "  source: m",
         "    partitions: 1, segments: 0, heads: 1",
         "    fields read: i::integer",
         "    series: 1 in 1 groups",
         "    blocks: 0 in the range (0 values, 0 bytes), 0 outside",
+        "    summaries: none, a call needs the points",
         "    heads: rows of 1 columns' series",
     ];
     assert_eq!(lines, expected);
@@ -420,6 +450,41 @@ fn explain_tells_what_will_be_read() {
         blocks[0].starts_with("    blocks: 2 in the range (120 values, "),
         "{lines:?}"
     );
+    let summaries = |query: &str| {
+        let lines = setup.lines(&format!("EXPLAIN {query}"));
+        let found = lines
+            .iter()
+            .find_map(|line| line.trim().strip_prefix("summaries: "));
+        found.unwrap().to_owned()
+    };
+    for (query, expected) in [
+        ("SELECT mean(i) FROM m", "may stand for 2 of them"),
+        (
+            "SELECT max(i), count(s) FROM m WHERE time < 1h GROUP BY pod",
+            "may stand for 4 of them",
+        ),
+        (
+            "SELECT max(i) FROM m WHERE time < 500s",
+            "may stand for 0 of them",
+        ),
+        (
+            "SELECT max(i) FROM m WHERE time < 1h GROUP BY time(1m)",
+            "may stand for 0 of them",
+        ),
+        ("SELECT mean(f) FROM m", "none, a call needs the points"),
+        ("SELECT rate(i) FROM m", "none, a call needs the points"),
+        (
+            "SELECT mean(i) FROM m WHERE f > 5",
+            "none, rows are filtered",
+        ),
+        (
+            "SELECT max(i), pod FROM m",
+            "none, columns go with a selected point",
+        ),
+        ("SELECT i FROM m", "none, rows are asked for"),
+    ] {
+        assert_eq!(summaries(query), expected, "{query}");
+    }
     let nothing = setup.lines("EXPLAIN SELECT i FROM nope");
     assert!(
         nothing

@@ -38,6 +38,9 @@ pub struct SourceCounts {
 pub struct ColumnPlan {
     /// Blocks with rows in the range.
     pub blocks_read: u64,
+    /// Of these, such as a summary may stand for: they lie in the range and in one window, and
+    /// nothing else of the series overlaps them.
+    pub blocks_whole: u64,
     /// Blocks that lie outside.
     pub blocks_skipped: u64,
     /// Rows of the blocks that are read.
@@ -51,6 +54,7 @@ pub struct ColumnPlan {
 impl AddAssign for ColumnPlan {
     fn add_assign(&mut self, other: Self) {
         self.blocks_read += other.blocks_read;
+        self.blocks_whole += other.blocks_whole;
         self.blocks_skipped += other.blocks_skipped;
         self.rows += other.rows;
         self.bytes += other.bytes;
@@ -86,7 +90,8 @@ impl View {
         }
     }
 
-    /// What reading a field of a series within `range`, a part of the view's, will take.
+    /// What reading a field of a series within `range`, a part of the view's, will take;
+    /// `is_one_window` knows which times belong together.
     ///
     /// # Errors
     /// [`crate::Error::Corrupt`].
@@ -96,9 +101,12 @@ impl View {
         field: &str,
         field_type: FieldType,
         range: TimeRange,
+        is_one_window: &dyn Fn(TimeRange) -> bool,
     ) -> Result<ColumnPlan> {
         let mut plan = ColumnPlan::default();
-        for (source, id) in self.places(series) {
+        let mut found: Vec<(u32, TimeRange)> = Vec::new();
+        let range = self.range.intersect(&range);
+        for (number, (source, id)) in (0_u32..).zip(self.places(series)) {
             let segment = match &source.kind {
                 SourceKind::Head(_) => {
                     plan.heads += 1;
@@ -109,7 +117,8 @@ impl View {
             let Some(column) = segment.column(&series.measurement, field, field_type) else {
                 continue;
             };
-            let blocks = segment.blocks(column, id, self.range.intersect(&range))?;
+            let blocks = segment.blocks(column, id, range)?;
+            found.extend(blocks.iter().map(|block| (number, block.time_range())));
             plan.blocks_read += blocks.len() as u64;
             plan.rows += blocks
                 .iter()
@@ -121,6 +130,15 @@ impl View {
                 .sum::<u64>();
             let all = segment.blocks_count(column, id)?;
             plan.blocks_skipped += all.saturating_sub(blocks.len() as u64);
+        }
+        let is_alone = |(number, block): &&(u32, TimeRange)| {
+            let others = found.iter().filter(|(other, _)| other != number);
+            block.intersect(&range) == *block
+                && is_one_window(*block)
+                && others.into_iter().all(|(_, other)| !other.overlaps(block))
+        };
+        if plan.heads == 0 {
+            plan.blocks_whole = found.iter().filter(is_alone).count() as u64;
         }
         Ok(plan)
     }

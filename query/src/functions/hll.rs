@@ -4,6 +4,7 @@
 //! the reducers of `query/functions.go`; the same bytes come out, so that sketches of one server can
 //! be counted by the other.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
@@ -28,8 +29,8 @@ const REGISTERS: usize = 1 << PRECISION;
 const NEW_MAX: usize = REGISTERS / 100;
 /// The head of the bytes: version, precision, form, and the length of what follows.
 const HEAD_BYTES: usize = 7;
-/// What a sketch takes at most.
-pub(crate) const SKETCH_BYTES_MAX: u64 = 4 * REGISTERS as u64;
+/// What a kept hash takes in a set, roughly.
+const NEW_BYTES: usize = 16;
 
 /// A set of values of which only the size can be told, nearly.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +132,15 @@ impl Sketch {
                 }
             }
         }
+    }
+
+    /// What it takes in memory, roughly.
+    fn bytes(&self) -> u64 {
+        let bytes = match self {
+            Self::Dense(registers) => registers.len(),
+            Self::Sparse { merged, new } => 4 * merged.len() + NEW_BYTES * new.len(),
+        };
+        bytes as u64
     }
 
     /// About how many different values were added.
@@ -322,18 +332,23 @@ pub(crate) fn by_window(
     sketches
 }
 
-/// Adds the sketches of a later series.
-pub(crate) fn merge(all: &mut BTreeMap<i64, Sketch>, part: BTreeMap<i64, Sketch>) {
+/// Adds the sketches of a later series; answers how many bytes more they take together.
+pub(crate) fn merge(all: &mut BTreeMap<i64, Sketch>, part: BTreeMap<i64, Sketch>) -> u64 {
+    let mut more = 0;
     for (window, sketch) in part {
         match all.entry(window) {
-            std::collections::btree_map::Entry::Occupied(mut there) => {
-                there.get_mut().merge(&sketch)
+            Entry::Occupied(mut there) => {
+                let before = there.get().bytes();
+                there.get_mut().merge(&sketch);
+                more += there.get().bytes().saturating_sub(before);
             }
-            std::collections::btree_map::Entry::Vacant(place) => {
+            Entry::Vacant(place) => {
+                more += sketch.bytes();
                 place.insert(sketch);
             }
         }
     }
+    more
 }
 
 /// How many values the sketch of a text holds; 0 where the text is none, as in InfluxDB.

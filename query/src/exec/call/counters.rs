@@ -49,10 +49,8 @@ impl Caller<'_> {
             Ok(values.map(|values| hll::by_window(&job.windows, &block.times, values)))
         };
         self.each_block(job, readers, part, |part| {
-            let before = sketches.len();
-            hll::merge(&mut sketches, part.unwrap_or_default());
-            let more = (sketches.len() - before) as u64;
-            self.run.hold_bytes(more * hll::SKETCH_BYTES_MAX)?;
+            let more = hll::merge(&mut sketches, part.unwrap_or_default());
+            self.run.hold_bytes(more)?;
             self.run.check_buckets(sketches.len() as u64)
         })?;
         let (windows, texts): (Vec<i64>, Vec<_>) = sketches
