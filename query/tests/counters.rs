@@ -213,6 +213,12 @@ fn counters_stand_in_subqueries_and_in_other_functions() {
             "\"columns\":[\"time\",\"rate\"],\"values\":[[240,3],[300,3],[360,3]]",
         ),
         (
+            "SELECT rate(x), max(x) FROM (SELECT max(i) AS x FROM m GROUP BY time(1m), pod) \
+             WHERE time >= 240s AND time < 420s GROUP BY time(1m)",
+            "\"columns\":[\"time\",\"rate\",\"max\"],\
+             \"values\":[[240,3,5580],[300,3,1350],[360,3,1410]]",
+        ),
+        (
             "SELECT moving_average(rate(i), 2) FROM m WHERE time >= 240s AND time < 420s \
              GROUP BY time(1m)",
             "\"columns\":[\"time\",\"moving_average\"],\"values\":[[240,3],[300,3],[360,3]]",
