@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 /// The classic series of a container, each with the way it moves.
-const METRICS: [(&str, Motion); 15] = [
+pub(crate) const METRICS: [(&str, Motion); 15] = [
     ("uptime_ms_cumulative", Motion::Clock),
     ("cpu/usage_ns_cumulative", Motion::Counter(80_000_000)),
     ("memory/usage_bytes_gauge", Motion::Gauge(4096)),
@@ -31,7 +31,7 @@ pub const METRICS_PER_CONTAINER: usize = METRICS.len();
 
 /// How a metric changes from one scrape to the next.
 #[derive(Debug, Clone, Copy)]
-enum Motion {
+pub(crate) enum Motion {
     /// By the interval, in ms.
     Clock,
     /// Grows by up to this times the container's load.

@@ -5,7 +5,9 @@
 pub mod cluster;
 pub mod dashboards;
 pub mod fleet;
+pub mod many;
 pub mod recording;
 pub mod server;
 pub mod soak;
 pub mod store;
+pub mod watch;

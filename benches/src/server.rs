@@ -78,14 +78,7 @@ impl Server {
     ) -> Result<Self, Box<dyn Error>> {
         let directory = tempfile::tempdir()?;
         let port = free_port()?;
-        let mut command = Command::new(program);
-        arguments(kind, directory.path(), port, &mut command)?;
-        let process = command
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
+        let process = spawn(kind, program, variables, directory.path(), port)?;
         let server = Self {
             kind,
             program: program.to_owned(),
@@ -100,7 +93,23 @@ impl Server {
         Ok(server)
     }
 
-    /// Waits until it answers.
+    /// Kills the process, without a word, and starts it over what it left; answers when it answers.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn kill_and_restart(
+        &mut self,
+        program: &str,
+        variables: &[(&str, &str)],
+    ) -> Result<(), Box<dyn Error>> {
+        self.process.kill()?;
+        self.process.wait()?;
+        let directory = self.directory.path();
+        self.process = spawn(self.kind, program, variables, directory, self.port)?;
+        self.wait()
+    }
+
+    /// Waits until the server answers.
     fn wait(&self) -> Result<(), Box<dyn Error>> {
         let ready = match self.kind {
             Kind::VictoriaMetrics => "/health",
@@ -139,13 +148,8 @@ impl Server {
             let text = String::from_utf8_lossy(&ended.stderr).into_owned();
             return Err(format!("plimsoll compact fails: {text}").into());
         }
-        let mut command = Command::new(&self.program);
-        arguments(self.kind, self.directory.path(), self.port, &mut command)?;
-        self.process = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
+        let directory = self.directory.path();
+        self.process = spawn(self.kind, &self.program, &[], directory, self.port)?;
         self.wait()
     }
 
@@ -261,10 +265,15 @@ impl Server {
     /// # Errors
     /// It is gone.
     pub fn resident_bytes(&self) -> Result<u64, Box<dyn Error>> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().nth(1));
-        Ok(kib.ok_or("a process has VmRSS")?.parse::<u64>()? * 1024)
+        memory_bytes(self.process.id(), "VmRSS:")
+    }
+
+    /// The most memory the process has had.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn peak_bytes(&self) -> Result<u64, Box<dyn Error>> {
+        memory_bytes(self.process.id(), "VmHWM:")
     }
 
     /// What its directory occupies, preallocated files with what they hold on disk.
@@ -286,6 +295,36 @@ pub fn cpu_seconds_of(process: u32) -> Result<f64, Box<dyn Error>> {
     let ticks = fields.split_whitespace().skip(11).take(2);
     let ticks: Vec<f64> = ticks.map(str::parse).collect::<Result<_, _>>()?;
     Ok(ticks.iter().sum::<f64>() / 100.0)
+}
+
+/// A line of a process's status that is a size.
+///
+/// # Errors
+/// The process is gone.
+pub fn memory_bytes(process: u32, name: &str) -> Result<u64, Box<dyn Error>> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find(|line| line.starts_with(name));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    let kib = kib.ok_or_else(|| format!("a process has {name}"))?;
+    Ok(kib.parse::<u64>()? * 1024)
+}
+
+fn spawn(
+    kind: Kind,
+    program: &str,
+    variables: &[(&str, &str)],
+    directory: &Path,
+    port: u16,
+) -> Result<Child, Box<dyn Error>> {
+    let mut command = Command::new(program);
+    arguments(kind, directory, port, &mut command)?;
+    let child = command
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    Ok(child)
 }
 
 /// What a directory occupies.

@@ -1,5 +1,6 @@
 //! Engines for benchmarks: a real directory, gone when the benchmark ends.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use plimsoll_engine::catalog::CatalogChange;
@@ -26,16 +27,23 @@ impl Store {
     /// Where the directory cannot be made: there is nothing to measure then.
     #[must_use]
     pub fn new(durability: Durability) -> Self {
+        Self::with(durability, 8 << 30, 8 << 30)
+    }
+
+    /// As [`Self::new`], with limits of the head and its log.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    #[must_use]
+    pub fn with(durability: Durability, head_bytes_max: u64, log_bytes_max: u64) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let options = Options {
             durability,
-            head_bytes_max: 8 << 30,
-            log_bytes_max: 8 << 30,
+            head_bytes_max,
+            log_bytes_max,
             ..Options::new(directory.path().join("data"))
         };
-        let clock = Arc::new(ManualClock::new(Timestamp(1_700_000_000_000_000_000)));
-        let (engine, _) =
-            Engine::open(Arc::new(Disk), options, clock).expect("a fresh directory opens");
+        let engine = open(options);
         let create = CatalogChange::CreateDatabase {
             name: DATABASE.to_owned(),
             policy: None,
@@ -44,9 +52,33 @@ impl Store {
         Self { engine, directory }
     }
 
+    /// Drops the engine without closing it, and opens what it left.
+    ///
+    /// # Panics
+    /// Where that does not open.
+    #[must_use]
+    pub fn reopened(self, durability: Durability, head_bytes_max: u64, log_bytes_max: u64) -> Self {
+        let Self { engine, directory } = self;
+        drop(engine);
+        let options = Options {
+            durability,
+            head_bytes_max,
+            log_bytes_max,
+            ..Options::new(directory.path().join("data"))
+        };
+        let engine = open(options);
+        Self { engine, directory }
+    }
+
     /// Where it lies.
     #[must_use]
-    pub fn path(&self) -> &std::path::Path {
+    pub fn path(&self) -> &Path {
         self.directory.path()
     }
+}
+
+fn open(options: Options) -> Engine {
+    let clock = Arc::new(ManualClock::new(Timestamp(1_700_000_000_000_000_000)));
+    let (engine, _) = Engine::open(Arc::new(Disk), options, clock).expect("the directory opens");
+    engine
 }
