@@ -26,9 +26,9 @@ pub struct Many {
 /// Mixes a number's bits (splitmix64).
 fn mix(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ z >> 31
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 fn signed(number: u64) -> i64 {
@@ -59,11 +59,11 @@ fn put_tags(container: u64, out: &mut String) {
 
 /// One metric of a container in a scrape.
 fn value(container: u64, metric: u64, motion: Motion, scrape: u64, interval_ns: i64) -> i64 {
-    let own = mix(container << 8 | metric);
+    let own = mix((container << 8) | metric);
     let now = mix(own ^ scrape.wrapping_mul(0x5851_f42d_4c95_7f2d));
     let at = signed(scrape << 1);
     // Most containers do little: the square of a uniform number.
-    let load = signed(mix(container) % 10 * (mix(container) % 10) << 1);
+    let load = signed((mix(container) % 10 * (mix(container) % 10)) << 1);
     match motion {
         Motion::Clock => at * (interval_ns / 1_000_000) + signed(own % 10_000_000),
         Motion::Counter(step) => {
@@ -72,7 +72,7 @@ fn value(container: u64, metric: u64, motion: Motion, scrape: u64, interval_ns: 
         }
         Motion::Burst(size) => size * (signed(own % 100_000) + (at + signed(own % 20)) / 10 * load),
         Motion::Gauge(page) => {
-            let held = mix(own ^ scrape / 4);
+            let held = mix(own ^ (scrape / 4));
             page * (signed(own % 120_000) + signed(held % 100))
         }
         Motion::Still => signed(own % 3) * 1_048_576,
@@ -102,7 +102,7 @@ impl Many {
     #[must_use]
     pub fn time(&self, node: u64, scrape: u64) -> i64 {
         let phase = signed(mix(node)) % self.interval_ns / 1_000_000 * 1_000_000;
-        let jitter = signed(mix(node << 20 ^ scrape)) % 10 * 1_000_000;
+        let jitter = signed(mix((node << 20) ^ scrape)) % 10 * 1_000_000;
         START + signed(scrape << 1) * self.interval_ns + phase + jitter
     }
 
