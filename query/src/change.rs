@@ -51,7 +51,7 @@ pub(crate) fn of_statement(
             CatalogChange::CreateContinuousQuery {
                 database: database.clone(),
                 name: name.clone(),
-                text: continuous::qualified(statement, context)?.to_string(),
+                text: continuous::kept_text(statement, context.snapshot.catalog(), context.policy)?,
             }
         }
         Statement::DropContinuousQuery { name, database } => CatalogChange::DropContinuousQuery {

@@ -13,7 +13,7 @@ pub(crate) mod load;
 mod merged;
 pub(crate) mod pool;
 pub(crate) mod select;
-mod table;
+pub(crate) mod table;
 pub(crate) mod window;
 
 use std::sync::Arc;
@@ -28,11 +28,13 @@ pub use context::{
 pub use error::{Error, Result};
 pub use pool::Execution;
 
-use crate::ast::{Select, Statement};
+use crate::ast::{Fill, Select, Statement};
 use crate::change;
 use crate::check;
+use crate::continuous;
 use crate::delete;
 use crate::explain;
+use crate::into::{Points, Writer};
 use crate::plan::Plan;
 use crate::rows::{Cell, Message, Rows};
 use crate::show;
@@ -175,7 +177,16 @@ fn run_select(
     context: &Context<'_>,
     emitter: &mut Emitter<'_>,
 ) -> Result<()> {
-    let checked = check::check(select, context.now)?;
+    let mut target = select.target.clone();
+    if let Some(target) = &mut target {
+        let catalog = context.snapshot.catalog();
+        continuous::qualify(target, catalog, context.database, context.policy)?;
+    }
+    let mut checked = check::check(select, context.now)?;
+    if target.is_some() && checked.select.fill == Fill::Null {
+        // InfluxDB writes no zeros of count() that nobody asked for.
+        checked.select.fill = Fill::None;
+    }
     let plan = Plan::new(&checked.select, context)?;
     if context.options.hints == Hints::Given {
         let hints = plan.hints(&checked.select);
@@ -184,9 +195,17 @@ fn run_select(
     let mut columns = vec![Arc::clone(&plan.time_name)];
     columns.extend(plan.fields.iter().map(|output| Arc::clone(&output.column)));
     let columns: Arc<[Arc<str>]> = columns.into();
-    Run::new(context, plan.readable(), execution).select(&plan, TimeRange::ALL, &mut |table| {
-        emitter.table(table, &columns, plan.zone_name.as_ref())
-    })
+    let run = Run::new(context, plan.readable(), execution);
+    let Some(target) = target else {
+        return run.select(&plan, TimeRange::ALL, &mut |table| {
+            emitter.table(table, &columns, plan.zone_name.as_ref())
+        });
+    };
+    let mut writer = Writer::new(target, &plan);
+    run.select(&plan, TimeRange::ALL, &mut |table| {
+        writer.table(&table, emitter)
+    })?;
+    writer.finish(emitter)
 }
 
 /// Hands rows to the sink: in pieces, or cut at the row limit.
@@ -243,6 +262,12 @@ impl<'a> Emitter<'a> {
             level: "warning",
             text,
         });
+    }
+
+    /// Hands over points of SELECT … INTO.
+    pub(crate) fn write(&mut self, points: Points) -> Result<()> {
+        self.cancel.check()?;
+        self.sink.write(points)
     }
 
     /// Hands over one series.

@@ -7,12 +7,13 @@ pub mod ast;
 mod change;
 pub mod check;
 pub mod condition;
-mod continuous;
+pub mod continuous;
 pub mod delete;
 pub mod exec;
 mod explain;
 mod functions;
 mod go_text;
+mod into;
 pub mod json;
 mod lexer;
 pub mod parser;
@@ -29,4 +30,5 @@ pub use exec::{
     Outcome, Sink, execute, execute_as, explain_analyze,
 };
 pub use go_text::{go_duration, go_seconds, go_time};
+pub use into::Points;
 pub use parser::{Parameter, Params, ParseError, parse, parse_expression};

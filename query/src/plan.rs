@@ -82,6 +82,17 @@ pub(crate) struct Output {
     pub(crate) name: String,
     /// Its name in the answer: unlike all others.
     pub(crate) column: Arc<str>,
+    /// Why it is there.
+    pub(crate) origin: Origin,
+}
+
+/// Why a column is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The statement lists it.
+    Asked,
+    /// top() or bottom() tells its points apart by it.
+    Distinguishes,
 }
 
 /// GROUP BY time.
@@ -159,9 +170,6 @@ impl Plan {
     }
 
     fn build(select: &Select, context: &Context<'_>, outer: Option<Outer>) -> Result<Self> {
-        if select.target.is_some() {
-            return Err(Error::Unsupported("SELECT INTO"));
-        }
         let zone = match &select.timezone {
             None => None,
             Some(name) => Some(

@@ -36,6 +36,7 @@ use axum::routing::{get, options, post};
 use crate::app::App;
 
 pub(crate) use listener::{Listener, serve};
+pub(crate) use query::Deadline;
 pub(crate) use requests::Requests;
 pub(crate) use room::Budget;
 pub(crate) use tls::{Tls, probe as probe_tls};

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use plimsoll_engine::{Snapshot, Timestamp};
 
 use super::error::{Error, Result};
+use crate::into::Points;
 use crate::rows::{Message, Rows};
 
 /// What a statement runs in.
@@ -149,6 +150,18 @@ pub trait Sink {
 
     /// A note that goes with the answer.
     fn message(&mut self, message: Message);
+
+    /// Points of a SELECT … INTO, a batch at a time while it runs; it goes on when they are
+    /// written. Who only reads refuses them.
+    ///
+    /// # Errors
+    /// Whatever keeps them from being written.
+    fn write(&mut self, points: Points) -> Result<()> {
+        drop(points);
+        Err(Error::invalid(
+            "SELECT INTO cannot write here: it is read only",
+        ))
+    }
 }
 
 /// A sink that keeps everything.

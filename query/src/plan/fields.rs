@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use plimsoll_engine::model::FieldType;
 
-use super::Output;
 use super::call::Call;
 use super::condition::{compile_regex, literal};
 use super::kind::{self, Kind};
 use super::node::Node;
 use super::source::{Source, kind_over};
+use super::{Origin, Output};
 use crate::ast::{self, Dimension, Expr, Field, Reference, Select, WildcardKind};
 use crate::exec::error::{Error, Result};
 use crate::functions::math::Math;
@@ -325,8 +325,9 @@ fn compile(
 ) -> Result<Fields> {
     // top() and bottom() with tags give a column for each, right behind theirs.
     let mut columns = Vec::with_capacity(fields.len());
+    let mut origins = Vec::with_capacity(fields.len());
     for field in fields {
-        let extra = match &field.expr {
+        let extra: Vec<Expr> = match &field.expr {
             Expr::Call(call) if matches!(&*call.name, "top" | "bottom") => {
                 let behind = call.arguments.get(1..).unwrap_or_default();
                 let references = behind.iter().filter(|a| matches!(a, Expr::Reference(_)));
@@ -335,6 +336,8 @@ fn compile(
             _ => Vec::new(),
         };
         columns.push(field);
+        origins.push(Origin::Asked);
+        origins.extend(extra.iter().map(|_| Origin::Distinguishes));
         columns.extend(extra.into_iter().map(|expr| Field { expr, alias: None }));
     }
     let kind_of = |reference: &Reference| kind_over(sources, reference);
@@ -345,8 +348,9 @@ fn compile(
     symbols.references.sort_by(|a, b| a.name.cmp(&b.name));
     let names = column_names(&columns);
     let mut outputs = Vec::with_capacity(columns.len());
-    for (field, column) in columns.iter().zip(names) {
+    for ((field, column), origin) in columns.iter().zip(names).zip(origins) {
         outputs.push(Output {
+            origin,
             node: symbols.node(&field.expr)?,
             kind: kind::of(&field.expr, &kind_of)?,
             name: name_of(field),

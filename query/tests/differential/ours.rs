@@ -2,7 +2,8 @@
 
 use plimsoll_engine::{Engine, Timestamp};
 use plimsoll_query::json::{Epoch, write_series, write_string};
-use plimsoll_query::{Cancel, Collect, Context, Effect, Error, Limits, Options, Outcome};
+use plimsoll_query::rows::{Message, Rows};
+use plimsoll_query::{Cancel, Context, Effect, Error, Limits, Options, Outcome, Points, Sink};
 
 use super::data;
 
@@ -35,7 +36,10 @@ pub fn ours(engine: &Engine, epoch: &str, query: &str) -> String {
             chunk_size: None,
             options: Options::default(),
         };
-        let mut sink = Collect::default();
+        let mut sink = Writing {
+            engine,
+            series: Vec::new(),
+        };
         let result = plimsoll_query::execute(statement, &context, &mut sink);
         let result = result.and_then(|outcome| apply(engine, outcome));
         for (index, series) in sink.series.iter().enumerate() {
@@ -53,6 +57,41 @@ pub fn ours(engine: &Engine, epoch: &str, query: &str) -> String {
     }
     out.extend_from_slice(b"]}\n");
     String::from_utf8(out).unwrap()
+}
+
+/// Keeps the answer, and writes what is to be written, as the server does.
+struct Writing<'a> {
+    engine: &'a Engine,
+    series: Vec<Rows>,
+}
+
+impl Sink for Writing<'_> {
+    fn series(&mut self, rows: Rows) -> Result<(), Error> {
+        self.series.push(rows);
+        Ok(())
+    }
+
+    fn message(&mut self, _: Message) {}
+
+    fn write(&mut self, points: Points) -> Result<(), Error> {
+        let Points {
+            database,
+            policy,
+            batch,
+        } = points;
+        let written = self.engine.write(&database, &policy, &batch)?;
+        let Some(first) = written.rejected.first() else {
+            return Ok(());
+        };
+        let dropped: usize = written
+            .rejected
+            .iter()
+            .map(|rejected| rejected.points)
+            .sum();
+        let reason = &first.reason;
+        let text = format!("partial write: {reason} dropped={dropped}");
+        Err(Error::Invalid(text))
+    }
 }
 
 /// What the server does with a statement's effect.

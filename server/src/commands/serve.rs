@@ -16,6 +16,7 @@ use crate::app::{App, DATABASE};
 use crate::clock::SystemClock;
 use crate::collect::{self, Collecting};
 use crate::config::{Config, probe_files};
+use crate::continuous::Querier;
 use crate::exit::{Code, Failure};
 use crate::forward::Forwarding;
 use crate::http::{self, Listener, Tls};
@@ -77,6 +78,7 @@ async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<()
     };
     let forwarding = Forwarding::start(app);
     let monitor = Monitor::start(app, config)?;
+    let querier = Querier::start(app, config);
     let collecting = Collecting::start(app, &config.sources)?;
     let (maintenance, broken) = Maintenance::start(app, config.engine.durability);
     print(&greeting(config, &listener));
@@ -104,6 +106,7 @@ async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<()
     if let Some(udp) = udp {
         udp.stop().await;
     }
+    querier.stop().await;
     monitor.stop().await;
     collecting.stop().await;
     forwarding.stop().await;

@@ -45,6 +45,8 @@ pub struct Config {
     pub udp: Option<UdpConfig>,
     /// How often the server writes its own figures into `_internal`; none: it does not.
     pub monitor_every: Option<Duration>,
+    /// How often it looks which continuous queries are due; none: they do not run.
+    pub continuous_queries_every: Option<Duration>,
 }
 
 /// How requests are served.
@@ -181,6 +183,10 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 const UNIX_SOCKET_MODE: u32 = 0o660;
 /// InfluxDB's `store-interval`.
 const MONITOR_EVERY: Duration = Duration::from_secs(10);
+/// InfluxDB's `run-interval`.
+const CONTINUOUS_QUERIES_EVERY: Duration = Duration::from_secs(1);
+/// Below this it would do little else.
+const CONTINUOUS_QUERIES_EVERY_MIN: Duration = Duration::from_millis(10);
 /// Queries may hold this much together, however small the machine.
 const QUERY_MEMORY_BYTES_DEFAULT_MIN: u64 = 128 << 20;
 /// Bodies of requests may take this much, however small the machine.
@@ -218,6 +224,12 @@ pub fn check(layer: Layer) -> Result<Config, Vec<String>> {
     if monitor_every < Duration::from_secs(1) {
         errors.push("monitor_store_interval is below 1s; the default is 10s".to_owned());
     }
+    let continuous_queries_every = layer
+        .continuous_queries_run_interval
+        .map_or(CONTINUOUS_QUERIES_EVERY, |time| time.0.0);
+    if continuous_queries_every < CONTINUOUS_QUERIES_EVERY_MIN {
+        errors.push("continuous_queries_run_interval is below 10ms; the default is 1s".to_owned());
+    }
     if layer.udp_database.as_deref() == Some("") {
         errors.push("udp_database is empty: name a database".to_owned());
     }
@@ -251,6 +263,10 @@ pub fn check(layer: Layer) -> Result<Config, Vec<String>> {
             .monitor_store_enabled
             .unwrap_or(true)
             .then_some(monitor_every),
+        continuous_queries_every: layer
+            .continuous_queries_enabled
+            .unwrap_or(true)
+            .then_some(continuous_queries_every),
         query: QueryConfig {
             log_after: layer.log_queries_after.and_then(|time| nonzero(time.0.0)),
             timeout: nonzero(layer.query_timeout.map_or(QUERY_TIMEOUT, |time| time.0.0)),

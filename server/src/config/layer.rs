@@ -185,6 +185,10 @@ settings! {
     monitor_store_enabled: Flag bool,
     /// How often it does.
     monitor_store_interval: Text Parsed<Duration>,
+    /// Whether continuous queries run.
+    continuous_queries_enabled: Flag bool,
+    /// How often it is looked which of them are due.
+    continuous_queries_run_interval: Text Parsed<Duration>,
     /// Statements that take this long are logged; 0: none.
     log_queries_after: Text Parsed<Duration>,
     /// A query is stopped after this time; 0: never.

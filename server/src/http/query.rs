@@ -160,10 +160,10 @@ fn stream(first: bytes::Bytes, rest: Incoming, deadline: Option<Deadline>) -> Bo
 }
 
 /// Stops the query when its time is over, unless it is dropped before.
-pub(super) struct Deadline(tokio::task::AbortHandle);
+pub(crate) struct Deadline(tokio::task::AbortHandle);
 
 impl Deadline {
-    pub(super) fn start(timeout: Duration, cancel: Arc<Cancel>) -> Self {
+    pub(crate) fn start(timeout: Duration, cancel: Arc<Cancel>) -> Self {
         // The task ends with the deadline or with this value, whichever is first.
         let timer = tokio::spawn(async move {
             tokio::time::sleep(timeout).await;

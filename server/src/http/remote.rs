@@ -23,8 +23,9 @@ use super::parameters::Parameters;
 use super::pretty::Layout;
 use super::query::Deadline;
 use super::reply;
-use super::write::{Problem, body_problem, dropped, engine_problem, refused_problem};
+use super::write::{Problem, body_problem, engine_problem, refused_problem};
 use crate::app::App;
+use crate::into::dropped;
 use influxql::Found;
 
 /// Where a request goes.

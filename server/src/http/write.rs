@@ -9,7 +9,7 @@ use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use plimsoll_engine::{Error, Written};
-use plimsoll_ingest::line::{self, Dropped, Precision};
+use plimsoll_ingest::line::{self, Precision};
 
 use super::body::{self, BodyError, Received};
 use super::identity::Identity;
@@ -17,6 +17,7 @@ use super::parameters::Parameters;
 use super::pretty::Layout;
 use super::reply;
 use crate::app::App;
+use crate::into::dropped;
 use crate::workers::Refused;
 
 /// Where points go, and how their times are written.
@@ -173,19 +174,6 @@ pub(super) fn bucket(name: &str) -> Result<(&str, &str), Problem> {
         format!("bucket name {name:?} is in db/rp form but has an empty database")
     };
     Err((StatusCode::NOT_FOUND, text))
-}
-
-/// What the engine refused: the first reason stands for all, as in InfluxDB.
-pub(super) fn dropped(written: &Written) -> Option<Dropped> {
-    let first = written.rejected.first()?;
-    Some(Dropped {
-        reason: first.reason.clone(),
-        count: written
-            .rejected
-            .iter()
-            .map(|rejected| rejected.points)
-            .sum(),
-    })
 }
 
 pub(super) fn body_problem(error: &BodyError) -> Problem {

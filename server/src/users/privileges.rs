@@ -45,7 +45,7 @@ pub(super) fn check(user: &User, statements: &[Statement], database: &str) -> Re
 fn needs(statement: &Statement) -> Vec<Need<'_>> {
     use Statement as S;
     match statement {
-        S::Select(select) | S::Explain { select, .. } => select_needs(select),
+        S::Select(select) | S::Explain { select, .. } => select_needs(select, ""),
         S::ShowSeries(show)
         | S::ShowTagKeys(show)
         | S::ShowTagValues(show)
@@ -71,10 +71,9 @@ fn needs(statement: &Statement) -> Vec<Need<'_>> {
         S::CreateContinuousQuery {
             database, select, ..
         } => {
+            // InfluxDB asks for less: what it runs would read and write for who may not.
             let mut needs = vec![Need::In(database, Access::READ)];
-            let target = select.target.as_ref().map_or("", |into| &into.database);
-            let target = if target.is_empty() { database } else { target };
-            needs.push(Need::In(target, Access::WRITE));
+            needs.extend(select_needs(select, database));
             needs
         }
         S::Delete { .. } | S::DropSeries { .. } => vec![Need::In("", Access::WRITE)],
@@ -89,10 +88,15 @@ fn show_needs(show: &Show) -> Vec<Need<'_>> {
     needs
 }
 
-fn select_needs(select: &Select) -> Vec<Need<'_>> {
-    let mut needs = sources_needs(&select.sources, "");
+fn select_needs<'a>(select: &'a Select, default: &'a str) -> Vec<Need<'a>> {
+    let mut needs = sources_needs(&select.sources, default);
     if let Some(Measurement { database, .. }) = &select.target {
-        needs.push(Need::In(database, Access::WRITE));
+        let target = if database.is_empty() {
+            default
+        } else {
+            database
+        };
+        needs.push(Need::In(target, Access::WRITE));
     }
     needs
 }
@@ -103,7 +107,7 @@ fn sources_needs<'a>(sources: &'a [Source], default: &'a str) -> Vec<Need<'a>> {
             vec![Need::In(default, Access::READ)]
         }
         Source::Measurement(measurement) => vec![Need::In(&measurement.database, Access::READ)],
-        Source::Subquery(select) => select_needs(select),
+        Source::Subquery(select) => select_needs(select, default),
     });
     needs.collect()
 }
@@ -155,6 +159,16 @@ mod tests {
             ("SELECT x FROM o..m", "requires READ on o"),
             ("SELECT x INTO n FROM m", "requires WRITE on r"),
             ("SELECT x FROM (SELECT x FROM w..m)", "requires READ on w"),
+            (
+                "CREATE CONTINUOUS QUERY q ON a BEGIN SELECT mean(x) INTO n FROM w..m GROUP BY \
+                 time(1m) END",
+                "requires READ on w",
+            ),
+            (
+                "CREATE CONTINUOUS QUERY q ON r BEGIN SELECT mean(x) INTO n FROM m GROUP BY \
+                 time(1m) END",
+                "requires WRITE on r",
+            ),
             ("SHOW TAG KEYS ON w", "requires READ on w"),
             ("SHOW FIELD KEYS FROM w..m", "requires READ on w"),
             ("EXPLAIN SELECT x FROM w..m", "requires READ on w"),

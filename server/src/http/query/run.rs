@@ -11,7 +11,8 @@ use plimsoll_query::ast::Statement;
 use plimsoll_query::json::Epoch;
 use plimsoll_query::rows::{Cell, Message, Rows};
 use plimsoll_query::{
-    Cancel, Context, Effect, Error, Outcome, Params, Sink, execute, explain_analyze, parse,
+    Cancel, Context, Effect, Error, Outcome, Params, Points, Sink, continuous, execute,
+    explain_analyze, parse,
 };
 use tokio::sync::mpsc;
 
@@ -22,6 +23,7 @@ use super::super::output::{Gone, Output, Piece};
 use super::super::reply::INTERNAL_ERROR;
 use super::{state, users};
 use crate::app::App;
+use crate::into;
 
 /// Who asks.
 #[derive(Debug)]
@@ -100,7 +102,7 @@ fn answer_all(
         match one(app, query, cancel, statement, &mut answer) {
             Ok(()) => {
                 if query.read_only && changes_something(statement) {
-                    answer.message(deprecated(statement));
+                    answer.message(deprecated(app, query, statement));
                 }
                 answer.end(Ok(()))?;
             }
@@ -133,8 +135,18 @@ fn one(
             identity: &query.asker.identity,
             answer,
         };
+        let mut writing;
         let sink: &mut dyn Sink = match statement {
             Statement::ShowDatabases => &mut visible,
+            Statement::Select(select) if select.target.is_some() => {
+                let answer = visible.answer;
+                writing = Writing {
+                    app,
+                    cancel,
+                    answer,
+                };
+                &mut writing
+            }
             _ => visible.answer,
         };
         let snapshot = app.engine.snapshot();
@@ -210,6 +222,27 @@ impl Sink for Visible<'_> {
     }
 }
 
+/// SELECT … INTO: points go into the engine, their number into the answer.
+struct Writing<'a> {
+    app: &'a App,
+    cancel: &'a Cancel,
+    answer: &'a mut Answer,
+}
+
+impl Sink for Writing<'_> {
+    fn series(&mut self, rows: Rows) -> Result<(), Error> {
+        self.answer.series(rows)
+    }
+
+    fn message(&mut self, message: Message) {
+        self.answer.message(message);
+    }
+
+    fn write(&mut self, points: Points) -> Result<(), Error> {
+        into::write(self.app, self.cancel, &points)
+    }
+}
+
 fn apply(app: &App, effect: Effect) -> Result<(), Error> {
     match effect {
         Effect::Catalog(change) => {
@@ -246,6 +279,9 @@ fn forget_database(app: &App, name: &str) {
 
 /// Statements that InfluxDB wants to be sent by POST.
 fn changes_something(statement: &Statement) -> bool {
+    if let Statement::Select(select) = statement {
+        return select.target.is_some();
+    }
     matches!(
         statement,
         Statement::CreateDatabase { .. }
@@ -268,7 +304,16 @@ fn changes_something(statement: &Statement) -> bool {
     )
 }
 
-fn deprecated(statement: &Statement) -> Message {
+fn deprecated(app: &App, query: &Query, statement: &Statement) -> Message {
+    // InfluxDB has put databases and policies in by now.
+    let snapshot = app.engine.snapshot();
+    let qualified = continuous::qualified(
+        statement,
+        snapshot.catalog(),
+        &query.database,
+        &query.policy,
+    );
+    let statement = qualified.as_ref().unwrap_or(statement);
     Message {
         level: "warning",
         text: format!(
