@@ -15,7 +15,7 @@ use crate::log::{Decoder, Entry};
 use crate::manifest::{Manifest, Paths};
 use crate::model::{FieldType, TimeRange, Timestamp, tags};
 use crate::partition::PartitionId;
-use crate::segment::Segment;
+use crate::segment::{BlockRef, Segment};
 use crate::{Error, Result};
 
 /// A segment, as its manifest entry and its file say.
@@ -176,9 +176,9 @@ fn inspect_columns(
     for measurement in segment.measurements() {
         for (field, field_type, id) in segment.columns(measurement) {
             let mut found = InspectedColumn::default();
-            segment.scan_chunks(id, &everything, all, &mut |_, chunk, blocks| {
+            segment.scan(id, &everything, all, &mut |_, blocks| {
                 found.chunks += 1;
-                found.value_bytes += segment.chunk_data(&chunk)?.len() as u64;
+                found.value_bytes += blocks.iter().map(BlockRef::encoded_bytes).sum::<u64>();
                 found.values += blocks
                     .iter()
                     .map(|block| u64::from(block.count))

@@ -1,4 +1,4 @@
-//! A workload with flushes, deletions, a merge of segments and a reader of the log is cut at every storage call, with
+//! A workload with flushes, deletions, retention, a merge of segments, a backup and a reader of the log is cut at every storage call, with
 //! unsynced bytes kept, dropped and torn; then the directory is opened again, twice:
 //! acknowledged ⊆ recovered ⊆ sent, and the index names what has points; what the reader was given
 //! before, and is given afterwards from where it stood, is every acknowledged point.
@@ -6,12 +6,17 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use plimsoll_engine::catalog::CatalogChange;
+use plimsoll_engine::backup::{BackupList, restore};
+use plimsoll_engine::catalog::{CatalogChange, MakeDefault, PolicySpec};
+use plimsoll_engine::check::check as check_directory;
+use plimsoll_engine::predicate::TagPredicate;
 use plimsoll_engine::{
-    Chosen, Deletion, Engine, FieldValue, Reader, ReaderBatch, ReaderStart, TimeRange, Timestamp,
+    Chosen, Deletion, Engine, FieldValue, Options, Reader, ReaderBatch, ReaderStart, TimeRange,
+    Timestamp,
 };
 use plimsoll_wal::storage::memory::{Survivors, Unsynced};
 use plimsoll_wal::storage::{Memory, Storage};
@@ -39,6 +44,14 @@ struct Told {
     /// noted.
     sunk: Vec<(Point, i64)>,
     noted: u64,
+    /// The partition of the short policy: written, and dropped when it expired.
+    short_written: bool,
+    /// Dropping it was begun, and was acknowledged.
+    short_expiring: bool,
+    short_dropped: bool,
+    /// What a backup may hold, once one was begun, and whether it was finished.
+    in_backup: Option<BTreeMap<Point, Vec<Option<i64>>>>,
+    backup_made: bool,
 }
 
 impl Told {
@@ -69,6 +82,9 @@ const SINK: &str = "sink";
 fn take(read: &ReaderBatch, sunk: &mut Vec<(Point, i64)>) {
     assert_eq!((read.frames_lost, read.rows_lost), (0, 0));
     for points in &read.points {
+        if points.policy == "short" {
+            continue;
+        }
         assert_eq!(
             (points.database.as_str(), points.policy.as_str()),
             ("d", "autogen")
@@ -99,12 +115,41 @@ fn sink(engine: &Engine, reader: &mut Reader, sunk: &mut Vec<(Point, i64)>) -> b
     }
 }
 
-/// Writes, overwrites, late writes, deletions, flushes, a merge; stops at the first error, as a
+/// The backup is made after this step: there is a segment, and rows in the log.
+const BACKUP_AFTER: i64 = 14;
+const BACKUP: &str = "copy";
+/// Points of the short policy are written after the first of these steps, and have expired before
+/// the second.
+const SHORT: (i64, i64) = (3, 18);
+
+/// A policy of an hour, beside the one of the other points.
+fn make_short(engine: &Engine) -> bool {
+    let policy = PolicySpec {
+        name: Some("short".to_owned()),
+        retention: Some(3600 * SECOND),
+        ..PolicySpec::default()
+    };
+    let change = CatalogChange::CreatePolicy {
+        database: "d".to_owned(),
+        policy,
+        default: MakeDefault::No,
+    };
+    engine.change(&change).is_ok()
+}
+
+fn short_points(engine: &Engine) -> usize {
+    let view = engine.snapshot().view("d", "short", TimeRange::ALL);
+    let series = view.map(|view| view.series("brief", &TagPredicate::All));
+    series.map_or(0, |series| series.expect("the index verifies").len())
+}
+
+/// Writes, overwrites, late writes, deletions, flushes, retention, a backup, a merge; stops at the first error, as a
 /// killed client does.
 fn work(storage: &Arc<Memory>) -> Told {
     let mut told = Told::default();
     let shared: Arc<dyn Storage> = storage.clone();
-    let Ok((engine, _)) = Engine::open(shared, options(), clock()) else {
+    let clock = clock();
+    let Ok((engine, _)) = Engine::open(shared, options(), clock.clone()) else {
         return told;
     };
     let create = CatalogChange::CreateDatabase {
@@ -119,6 +164,9 @@ fn work(storage: &Arc<Memory>) -> Told {
         return told;
     };
     told.reader_made = true;
+    if !make_short(&engine) {
+        return told;
+    }
     for step in 0..STEPS {
         let pod = format!("pod=p{}", step % 3);
         // Every fifth is late, and overwrites what was there.
@@ -149,6 +197,29 @@ fn work(storage: &Arc<Memory>) -> Told {
         }
         if step % 9 == 8 && engine.flush().is_err() {
             return told;
+        }
+        if step == SHORT.0 {
+            let brief = point("brief", "pod=s", NOW, &[("value", FieldValue::Integer(1))]);
+            if engine.write("d", "short", &brief).is_err() {
+                return told;
+            }
+            told.short_written = true;
+        }
+        if step == SHORT.1 {
+            clock.set(Timestamp(NOW + 30 * 86_400 * SECOND));
+            told.short_expiring = true;
+            if !matches!(engine.enforce_retention(), Ok(1)) {
+                return told;
+            }
+            told.short_dropped = true;
+            clock.set(Timestamp(NOW));
+        }
+        if step == BACKUP_AFTER {
+            told.in_backup = Some(told.allowed.clone());
+            if engine.backup(Path::new(BACKUP), &[]).is_err() {
+                return told;
+            }
+            told.backup_made = true;
         }
         if step == MERGE_AFTER && engine.compact_all(&AtomicBool::new(false)).is_err() {
             return told;
@@ -230,7 +301,48 @@ fn check(told: &Told, storage: &Arc<Memory>, case: &str) {
             );
         }
         check_reader(told, &engine, case);
+        let short = short_points(&engine);
+        assert!(
+            !told.short_dropped || short == 0,
+            "{case}: what expired is back"
+        );
+        if told.short_written && !told.short_expiring {
+            assert_eq!(short, 1, "{case}: what has not expired is gone");
+        }
     }
+}
+
+/// A backup that is there is whole, and one that was finished is there.
+fn check_backup(told: &Told, storage: &Arc<Memory>, case: &str) {
+    let Some(allowed) = &told.in_backup else {
+        return;
+    };
+    if BackupList::read(&**storage, Path::new(BACKUP)).is_err() {
+        assert!(!told.backup_made, "{case}: the backup is gone");
+        return;
+    }
+    restore(&**storage, Path::new(BACKUP), Path::new("restored"))
+        .unwrap_or_else(|error| panic!("{case}: {error}"));
+    let shared: Arc<dyn Storage> = storage.clone();
+    let checked = check_directory(&shared, Path::new("restored")).expect("it is there");
+    assert_eq!(checked.problems, [], "{case}");
+    let options = Options {
+        directory: "restored".into(),
+        ..options()
+    };
+    let (engine, _) = Engine::open(shared, options, clock()).expect("it opens");
+    let found = found(&engine, case);
+    for (point, allowed) in allowed {
+        let there = found.get(point).copied();
+        assert!(
+            allowed.contains(&there),
+            "{case}: in the backup {point:?} is {there:?}"
+        );
+    }
+    assert!(
+        found.keys().all(|point| allowed.contains_key(point)),
+        "{case}"
+    );
 }
 
 fn check_reader(told: &Told, engine: &Engine, case: &str) {
@@ -265,6 +377,7 @@ fn acknowledged_points_survive_a_cut_at_every_storage_call() {
     let told = work(&whole);
     assert!(told.finished, "without a cut nothing fails");
     assert_eq!((told.merges, told.deletions), (1, 3));
+    assert!(told.short_dropped && told.backup_made);
     let operations = whole.operations();
     assert!(
         operations > 60,
@@ -284,11 +397,11 @@ fn acknowledged_points_survive_a_cut_at_every_storage_call() {
         for bytes in outcomes {
             for entries in [Unsynced::Kept, Unsynced::Dropped, Unsynced::Torn(at)] {
                 let left = Arc::new(storage.survivors(Survivors { bytes, entries }));
-                check(
-                    &told,
-                    &left,
-                    &format!("cut at {at}, bytes {bytes:?}, entries {entries:?}"),
-                );
+                let case = format!("cut at {at}, bytes {bytes:?}, entries {entries:?}");
+                check(&told, &left, &case);
+                if bytes == Unsynced::Dropped {
+                    check_backup(&told, &left, &case);
+                }
             }
         }
     }
