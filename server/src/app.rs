@@ -51,6 +51,8 @@ pub(crate) struct App {
     pub(crate) shared_secret: Secret,
     /// Memory for the bodies of requests.
     pub(crate) bodies: Arc<Budget>,
+    /// One backup at a time.
+    pub(crate) backing_up: parking_lot::Mutex<()>,
 }
 
 impl App {
@@ -70,6 +72,7 @@ impl App {
             queries: Queries::default(),
             hostname: config.sources.hostname.clone(),
             bodies: Budget::new(config.http.bodies_bytes_max),
+            backing_up: parking_lot::Mutex::new(()),
             engine,
             clock,
             requests: Requests::default(),

@@ -28,12 +28,40 @@ enum Command {
     /// Merges every partition of a data directory that no server uses into one segment.
     #[command(after_help = EXIT_CODES)]
     Compact(DataArgs),
+    /// Reads every checksum of a data directory that no server uses; the exit code says whether all
+    /// of it verifies.
+    #[command(after_help = EXIT_CODES)]
+    Verify(DataArgs),
+    /// Shows what a data directory that no server uses is made of.
+    #[command(after_help = EXIT_CODES)]
+    Inspect(InspectCommand),
+    /// Leaves out of a corrupt log what does not verify, and says what is lost.
+    #[command(after_help = EXIT_CODES)]
+    Repair(DataArgs),
+    /// Makes a backup: by a running server, or of a directory that none uses.
+    #[command(after_help = EXIT_CODES)]
+    Backup(BackupCommand),
+    /// Makes a new data directory out of a backup, and verifies it.
+    #[command(after_help = EXIT_CODES)]
+    Restore(commands::backup::RestoreArgs),
+    /// Writes a data directory that no server uses as line protocol.
+    #[command(after_help = EXIT_CODES)]
+    Export(ExportCommand),
+    /// Reads line protocol into a server, or into a data directory that none uses.
+    #[command(after_help = EXIT_CODES)]
+    Import(ImportCommand),
     /// Reads a target once and shows what it gives, what is kept, and what is dropped and why.
     Scrape(commands::scrape::ScrapeArgs),
     /// Asks a server whether it is well; the exit code answers (0: it is).
     Ping(commands::ping::PingArgs),
     /// Runs a query on a server and prints the answer.
     Query(commands::query::QueryArgs),
+    /// A prompt for InfluxQL.
+    Shell(commands::shell::ShellArgs),
+    /// Shows the containers that take most, by a server's last points.
+    Top(commands::top::TopArgs),
+    /// Writes a small load and prints how long it took.
+    Bench(BenchCommand),
 }
 
 const EXIT_CODES: &str = "Every setting has a key in the TOML file and a variable PLIMSOLL_… of \
@@ -63,6 +91,52 @@ impl DataArgs {
         };
         args.config()
     }
+}
+
+/// The options of `inspect`.
+#[derive(Debug, Args)]
+struct InspectCommand {
+    #[command(flatten)]
+    data: DataArgs,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = commands::inspect::Format::Table)]
+    format: commands::inspect::Format,
+}
+
+/// The options of `backup`.
+#[derive(Debug, Args)]
+struct BackupCommand {
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    online: commands::backup::OnlineArgs,
+}
+
+/// The options of `export`.
+#[derive(Debug, Args)]
+struct ExportCommand {
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    export: commands::export::ExportArgs,
+}
+
+/// The options of `import`.
+#[derive(Debug, Args)]
+struct ImportCommand {
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    import: commands::import::ImportArgs,
+}
+
+/// The options of `bench`.
+#[derive(Debug, Args)]
+struct BenchCommand {
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    bench: commands::bench::BenchArgs,
 }
 
 /// The options of `serve` and `check-config`.
@@ -183,9 +257,44 @@ pub fn run() -> ExitCode {
         Command::Compact(args) => args
             .config()
             .and_then(|(config, warnings)| commands::compact::run(&config, &warnings)),
+        Command::Verify(args) => args
+            .config()
+            .and_then(|(config, warnings)| commands::verify::run(&config, &warnings)),
+        Command::Inspect(InspectCommand { data, format }) => data
+            .config()
+            .and_then(|(config, warnings)| commands::inspect::run(&config, &warnings, format)),
+        Command::Repair(args) => args
+            .config()
+            .and_then(|(config, warnings)| commands::repair::run(&config, &warnings)),
+        Command::Backup(BackupCommand { online, .. }) if online.is_online() => {
+            commands::backup::run_online(&online)
+        }
+        Command::Backup(BackupCommand { data, online }) => {
+            data.config().and_then(|(config, warnings)| {
+                commands::backup::run_offline(&config, &warnings, &online)
+            })
+        }
+        Command::Restore(args) => commands::backup::run_restore(&args),
+        Command::Export(ExportCommand { data, export }) => data
+            .config()
+            .and_then(|(config, warnings)| commands::export::run(&config, &warnings, &export)),
+        Command::Import(ImportCommand { data, import }) => match data.data.is_some() {
+            true => data
+                .config()
+                .and_then(|config| commands::import::run(&import, Some(config))),
+            false => commands::import::run(&import, None),
+        },
         Command::Scrape(args) => commands::scrape::run(args),
         Command::Ping(args) => commands::ping::run(&args),
         Command::Query(args) => commands::query::run(&args),
+        Command::Shell(args) => commands::shell::run(args),
+        Command::Top(args) => commands::top::run(&args),
+        Command::Bench(BenchCommand { data, bench }) => match data.data.is_some() {
+            true => data
+                .config()
+                .and_then(|config| commands::bench::run(&bench, Some(config))),
+            false => commands::bench::run(&bench, None),
+        },
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

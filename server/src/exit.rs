@@ -52,9 +52,12 @@ impl Failure {
             Engine::Storage(Storage::Full { .. }) => {
                 (Code::Data, "; make room, or choose another --data")
             }
-            Engine::Corrupt { .. }
-            | Engine::LogRecord { .. }
-            | Engine::Storage(Storage::Corrupt { .. }) => (
+            Engine::Storage(Storage::Corrupt { .. }) => (
+                Code::Corrupt,
+                "; `plimsoll repair` leaves it out and says what is lost; or restore a backup, or \
+                 start with another --data",
+            ),
+            Engine::Corrupt { .. } | Engine::LogRecord { .. } => (
                 Code::Corrupt,
                 "; restore the file from a backup, or start with another --data",
             ),

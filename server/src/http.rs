@@ -4,6 +4,7 @@
 //! status codes and headers are InfluxDB's; where it differs on purpose a comment says why.
 
 mod answer;
+mod backups;
 mod body;
 mod buckets;
 mod debug_vars;
@@ -72,6 +73,7 @@ fn guarded() -> Router<Arc<App>> {
         .route("/api/v1/prom/write", post(remote::write))
         .route("/api/v1/prom/read", post(remote::read))
         .route("/api/v2/delete", post(delete::serve))
+        .route("/plimsoll/backups", post(backups::serve))
         .route("/api/v2/query", post(flux::refuse))
         .route("/targets", get(targets::serve))
         .merge(buckets::routes())

@@ -64,6 +64,22 @@ impl Users {
         })
     }
 
+    /// The file of a data directory's users, name and bytes, for a backup; `None` where it has none.
+    ///
+    /// # Errors
+    /// A line that names the file, where it cannot be read.
+    pub(crate) fn companion(directory: &Path) -> Result<Option<(&'static str, Vec<u8>)>, Failure> {
+        let path = directory.join(file::NAME);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some((file::NAME, bytes))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                let line = format!("{}: {error}", path.display());
+                Err(Failure::new(Code::Data, line))
+            }
+        }
+    }
+
     /// The users as they are now.
     pub(crate) fn all(&self) -> Arc<UserSet> {
         Arc::clone(&self.set.read())

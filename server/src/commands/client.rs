@@ -67,6 +67,68 @@ impl Login {
     }
 }
 
+/// A server that is asked many times.
+pub(super) struct Connection {
+    runtime: tokio::runtime::Runtime,
+    client: reqwest::Client,
+    url: SourceUrl,
+    header: Option<HeaderValue>,
+}
+
+impl Connection {
+    /// Gets ready to ask; nothing is sent yet.
+    ///
+    /// # Errors
+    /// A line that says what does not work.
+    pub(super) fn open(url: SourceUrl, login: &Login, timeout: Duration) -> Result<Self, Failure> {
+        let failed = |why: String| Failure::new(Code::Failed, format!("{url}: {why}"));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| failed(error.to_string()))?;
+        let client = login
+            .trust(url.0.scheme())
+            .map_err(failed)?
+            .redirect(redirect::Policy::none())
+            .timeout(timeout)
+            .build()
+            .map_err(|error| failed(why(error)))?;
+        Ok(Self {
+            runtime,
+            client,
+            header: login.header(),
+            url,
+        })
+    }
+
+    /// Posts a body and waits for all of the answer.
+    ///
+    /// # Errors
+    /// A line that says what did not work, with the address and without its password.
+    pub(super) fn post(&self, path: &str, body: Vec<u8>) -> Result<(StatusCode, Bytes), Failure> {
+        let base = self.url.0.as_str().trim_end_matches('/');
+        let mut request = self
+            .client
+            .post(format!("{base}{path}"))
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(body);
+        if let Some(header) = &self.header {
+            request = request.header(AUTHORIZATION, header.clone());
+        }
+        let answer = self.runtime.block_on(async {
+            let answer = request.send().await?;
+            let status = answer.status();
+            Ok((status, answer.bytes().await?))
+        });
+        answer.map_err(|error| Failure::new(Code::Failed, format!("{}: {}", self.url, why(error))))
+    }
+
+    /// Waits, for a server that has no room.
+    pub(super) fn pause(&self, pause: Duration) {
+        self.runtime.block_on(tokio::time::sleep(pause));
+    }
+}
+
 /// Asks the server at `url` and waits for all of its answer.
 ///
 /// # Errors

@@ -32,8 +32,9 @@ pub struct QueryArgs {
     timeout: Parsed<Duration>,
 }
 
+/// How an answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(crate) enum Format {
     Table,
     Json,
 }
@@ -56,26 +57,37 @@ pub fn run(args: &QueryArgs) -> Result<(), Failure> {
         Some(form),
         args.timeout.0.0,
     )?;
+    let no_json = format!("{url}/query answered {status} and no JSON");
+    for part in shown(&body, args.format, &no_json)? {
+        print(&part);
+    }
+    Ok(())
+}
+
+/// An answer as it is printed.
+///
+/// # Errors
+/// What the answer says is wrong, or `no_json`.
+pub(super) fn shown(body: &[u8], format: Format, no_json: &str) -> Result<Vec<String>, Failure> {
     let failed = |text: &str| Failure::new(Code::Failed, text.to_owned());
-    let answer: Value = serde_json::from_slice(&body)
-        .map_err(|_| failed(&format!("{url}/query answered {status} and no JSON")))?;
+    let answer: Value = serde_json::from_slice(body).map_err(|_| failed(no_json))?;
     if let Some(error) = answer["error"].as_str() {
         return Err(failed(error));
     }
-    if args.format == Format::Json {
-        print(String::from_utf8_lossy(&body).trim_end());
+    let mut parts = Vec::new();
+    if format == Format::Json {
+        parts.push(String::from_utf8_lossy(body).trim_end().to_owned());
     }
     for result in answer["results"].as_array().into_iter().flatten() {
         if let Some(error) = result["error"].as_str() {
             return Err(failed(error));
         }
-        if args.format == Format::Table {
-            for series in result["series"].as_array().into_iter().flatten() {
-                print(&table(series));
-            }
+        if format == Format::Table {
+            let series = result["series"].as_array().into_iter().flatten();
+            parts.extend(series.map(table));
         }
     }
-    Ok(())
+    Ok(parts)
 }
 
 /// A series as a table: its name and tags, the columns, the rows.
