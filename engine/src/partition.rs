@@ -166,7 +166,7 @@ pub(crate) fn plan_bounds<'a>(
     time: Timestamp,
     existing: impl Iterator<Item = &'a Partition>,
 ) -> (i64, i64) {
-    let start = time.window_start(policy.shard_duration_ns).0;
+    let start = aligned(time, policy.shard_duration_ns);
     let end = start.saturating_add(policy.shard_duration_ns);
     existing.fold((start, end), |(start, end), there| {
         if there.end <= time.0 {
@@ -178,6 +178,17 @@ pub(crate) fn plan_bounds<'a>(
         }
     })
 }
+
+/// The start of the shard that holds `time`: shards are counted from the year 1, so that weeks start
+/// on a Monday, as InfluxDB's do.
+fn aligned(time: Timestamp, every_ns: i64) -> i64 {
+    let since_year_one = i128::from(time.0) + YEAR_ONE_NS;
+    let into = since_year_one.rem_euclid(i128::from(every_ns));
+    time.0.saturating_sub(i64::try_from(into).unwrap_or(0))
+}
+
+/// From 0001-01-01 to 1970-01-01.
+const YEAR_ONE_NS: i128 = 62_135_596_800 * 1_000_000_000;
 
 type Fields = HashMap<Arc<str>, FieldType>;
 

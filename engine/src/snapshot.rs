@@ -57,6 +57,15 @@ pub struct View {
     tally: Option<Arc<Tally>>,
     /// What its readers decoded of time columns.
     times: Arc<TimeCache>,
+    /// Segments of these partitions without a point in the range. The names in them are names of the
+    /// view, too: which field has which type is settled by partition, wherever its points lie.
+    beyond: Vec<Beyond>,
+}
+
+#[derive(Debug, Clone)]
+struct Beyond {
+    segment: Arc<Segment>,
+    masks: Vec<Arc<Tombstone>>,
 }
 
 #[derive(Debug, Clone)]
@@ -146,14 +155,22 @@ impl Snapshot {
             return Err(damaged.error());
         }
         let mut sources = Vec::new();
+        let mut beyond = Vec::new();
         for partition in partitions {
             self.add_sources(partition, range, &mut sources);
+            let segments = partition.segments.iter();
+            let outside = segments.filter(|segment| !segment.time_range().overlaps(&range));
+            beyond.extend(outside.map(|segment| Beyond {
+                segment: Arc::clone(segment),
+                masks: partition.masks_of(segment),
+            }));
         }
         Ok(View {
             range,
             sources,
             tally: self.tally.clone(),
             times: Arc::default(),
+            beyond,
         })
     }
 
@@ -167,6 +184,7 @@ impl Snapshot {
             sources,
             tally: None,
             times: Arc::default(),
+            beyond: Vec::new(),
         }
     }
 
@@ -226,12 +244,17 @@ impl View {
         Ok(found)
     }
 
-    /// Fields of a measurement by name, then type; a field may have several types, one a partition.
+    /// Fields of a measurement by name, then type, in the partitions that overlap the range; a field
+    /// may have several types, one a partition.
     ///
     /// # Errors
     /// [`Error::Corrupt`].
     pub fn fields(&self, measurement: &str) -> Result<BTreeSet<(Arc<str>, FieldType)>> {
         let mut found = BTreeSet::new();
+        for segment in self.segments_beyond(measurement) {
+            let columns = segment.columns(measurement);
+            found.extend(columns.map(|(field, kind, _)| (Arc::clone(field), kind)));
+        }
         for (number, source) in (0_u32..).zip(&self.sources) {
             let fields: Vec<(Arc<str>, FieldType)> = match &source.kind {
                 SourceKind::Head(head) => head
@@ -261,13 +284,26 @@ impl View {
         Ok(found)
     }
 
-    /// Tag keys of a measurement.
+    /// Segments without a point in the range that name a measurement, none of it masked.
+    fn segments_beyond(&self, measurement: &str) -> impl Iterator<Item = &Arc<Segment>> {
+        let is_masked = move |beyond: &&Beyond| {
+            let mut masks = beyond.masks.iter();
+            masks.any(|mask| mask.names(measurement))
+        };
+        let beyond = self.beyond.iter().filter(move |b| !is_masked(b));
+        beyond.map(|beyond| &beyond.segment)
+    }
+
+    /// Tag keys of a measurement in the partitions that overlap the range.
     ///
     /// # Errors
     /// [`Error::Corrupt`].
     pub fn tag_keys(&self, measurement: &str) -> Result<BTreeSet<Arc<str>>> {
         let measurement: Arc<str> = measurement.into();
         let mut found = BTreeSet::new();
+        for segment in self.segments_beyond(&measurement) {
+            found.extend(segment.tag_keys(&measurement)?);
+        }
         for (number, source) in (0_u32..).zip(&self.sources) {
             if source.is_masked(&measurement) {
                 for series in self.series_of_source(number, &measurement)? {

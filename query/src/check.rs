@@ -197,6 +197,10 @@ impl Checker {
             ));
         }
         inner.is_ascending = self.is_ascending;
+        // Inside, windows without points are not made only to be left out again.
+        if inner.interval != 0 && inner.fill == Fill::Null {
+            inner.fill = Fill::None;
+        }
         if self.interval != 0 && inner.interval == 0 {
             inner.interval = self.interval;
             inner.interval_from = Interval::Inherited;

@@ -28,7 +28,7 @@ pub use context::{
 pub use error::{Error, Result};
 pub use pool::Execution;
 
-use crate::ast::{Fill, Select, Statement};
+use crate::ast::{Fill, Select, Source, Statement};
 use crate::change;
 use crate::check;
 use crate::continuous;
@@ -95,6 +95,13 @@ pub fn execute_as(
         return Ok(Outcome::Effect(Effect::Delete(deletions)));
     }
     let mut emitter = Emitter::new(context, sink);
+    let comes_in_pieces = matches!(
+        statement,
+        Statement::Select(_) | Statement::ShowFieldKeys(_) | Statement::ShowSeries(_)
+    );
+    if !comes_in_pieces {
+        emitter.chunk_size = None;
+    }
     match statement {
         Statement::Select(select) => run_select(execution, select, context, &mut emitter)?,
         Statement::ShowDatabases => show::databases(context, &mut emitter)?,
@@ -177,6 +184,7 @@ fn run_select(
     context: &Context<'_>,
     emitter: &mut Emitter<'_>,
 ) -> Result<()> {
+    find_databases(select, context)?;
     let mut target = select.target.clone();
     if let Some(target) = &mut target {
         let catalog = context.snapshot.catalog();
@@ -206,6 +214,23 @@ fn run_select(
         writer.table(&table, emitter)
     })?;
     writer.finish(emitter)
+}
+
+/// Looks for the databases of FROM, which InfluxDB does before it looks at the rest.
+fn find_databases(select: &Select, context: &Context<'_>) -> Result<()> {
+    for source in &select.sources {
+        match source {
+            Source::Subquery(inner) => find_databases(inner, context)?,
+            Source::Measurement(measurement) => {
+                let named = [measurement.database.as_str(), context.database];
+                let Some(name) = named.iter().find(|name| !name.is_empty()) else {
+                    return Err(Error::DatabaseRequired);
+                };
+                context.snapshot.catalog().database(name)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Hands rows to the sink: in pieces, or cut at the row limit.

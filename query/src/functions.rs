@@ -3,6 +3,7 @@
 //! Each takes whole slices, so that a window costs one call and a point none.
 
 pub(crate) mod counter;
+pub(crate) mod elementary;
 pub(crate) mod fill;
 pub(crate) mod fold;
 pub(crate) mod hll;

@@ -21,7 +21,7 @@ use plimsoll_engine::model::TIME_MAX;
 pub(crate) use call::{Call, Function, Input};
 pub(crate) use condition::{Conditions, Decision, compile_regex};
 pub(crate) use kind::Kind;
-pub(crate) use node::{Division, Node};
+pub(crate) use node::{Node, Place};
 pub(crate) use source::{Derived, Source, Stored, kind_in, kind_over};
 pub(crate) use time::split;
 
@@ -69,6 +69,8 @@ pub(crate) struct Plan {
     pub(crate) rows: Slice,
     /// Series.
     pub(crate) series: Slice,
+    /// What it is refused with once it is run: a subquery that nothing is read of is not.
+    pub(crate) refusal: Option<String>,
 }
 
 /// One column that comes out.
@@ -154,6 +156,8 @@ impl Slice {
 pub(crate) struct Outer {
     /// Its range, with the windows that it reads before.
     range: TimeRange,
+    /// That of the whole statement: what names stand for is settled over it.
+    schema: TimeRange,
     interval: Interval,
     ascending: bool,
 }
@@ -178,7 +182,8 @@ impl Plan {
             ),
         };
         let split = split(select.condition.as_ref(), context.now, zone.as_ref())?;
-        let own = own_interval(&select.dimensions, context, zone.as_ref())?;
+        let mut refusal = refused_condition(split.rest.as_ref());
+        let own = own_interval(&select.dimensions, context, zone.as_ref(), &mut refusal)?;
         let mut range = split.range;
         if own.every > 0 && range.end == TIME_MAX {
             range.end = context.now;
@@ -206,11 +211,19 @@ impl Plan {
         let read = read.intersect(&TimeRange::ALL);
         let below = Outer {
             range: read,
+            schema: outer.map_or_else(
+                || widened(range, extra_windows(select), interval, ascending),
+                |outer| outer.schema,
+            ),
             interval,
             ascending,
         };
         let mut sources = source::resolve(&select.sources, context, below)?;
-        let fields = fields::resolve(select, &sources)?;
+        let level = match outer {
+            None => fields::Level::Outermost,
+            Some(_) => fields::Level::Subquery,
+        };
+        let fields = fields::resolve(select, &sources, level)?;
         source::compile_conditions(&mut sources, split.rest.as_ref())?;
         let is_inner = outer.is_some();
         let filling = filling(select.fill, is_inner);
@@ -239,6 +252,7 @@ impl Plan {
                 limit: select.slimit,
                 offset: select.soffset,
             },
+            refusal,
         })
     }
 
@@ -286,6 +300,12 @@ impl Plan {
         own.saturating_add(below.max().unwrap_or(0))
     }
 
+    /// Whether it reads measurements, and no subquery.
+    pub(crate) fn reads_points(&self) -> bool {
+        let mut sources = self.sources.iter();
+        sources.all(|source| matches!(source, Source::Stored(_)))
+    }
+
     /// Whether its one call answers points, which other columns may go with.
     pub(crate) fn is_selector(&self) -> bool {
         matches!(self.calls.as_slice(), [(call, _)] if call.is_selector())
@@ -300,15 +320,14 @@ fn reading_range(
     ascending: bool,
     outer: Option<Outer>,
 ) -> TimeRange {
-    let mut range = outer.map_or(own, |outer| own.intersect(&outer.range));
-    let more = interval.every.saturating_mul(
-        select
-            .fields
-            .iter()
-            .map(|field| depth(&field.expr))
-            .max()
-            .unwrap_or(0),
-    );
+    let range = outer.map_or(own, |outer| own.intersect(&outer.range));
+    let depths = select.fields.iter().map(|field| depth(&field.expr));
+    widened(range, depths.max().unwrap_or(0), interval, ascending)
+}
+
+/// A range with some windows more, at its start or, in a descending query, at its end.
+fn widened(mut range: TimeRange, windows: i64, interval: Interval, ascending: bool) -> TimeRange {
+    let more = interval.every.saturating_mul(windows);
     if ascending {
         range.start.0 = range.start.0.saturating_sub(more);
     } else {
@@ -346,6 +365,33 @@ fn has_counter(expr: &Expr) -> bool {
     }
 }
 
+/// How many windows before its range InfluxDB looks for shards.
+fn extra_windows(select: &Select) -> i64 {
+    fn of(expr: &Expr) -> i64 {
+        match expr {
+            Expr::Call(call) => {
+                let own = match (call.name.as_str(), call.arguments.get(1)) {
+                    ("derivative" | "difference" | "elapsed", _) => 1,
+                    ("non_negative_derivative" | "non_negative_difference", _) => 1,
+                    ("moving_average", Some(Expr::Integer(n))) => *n,
+                    (name, Some(Expr::Integer(n))) if is_technical(name) => *n,
+                    _ => 0,
+                };
+                own.max(call.arguments.iter().map(of).max().unwrap_or(0))
+            }
+            Expr::Binary { left, right, .. } => of(left).max(of(right)),
+            Expr::Paren(inner) => of(inner),
+            _ => 0,
+        }
+    }
+    let windows = select.fields.iter().map(|field| of(&field.expr));
+    windows.max().unwrap_or(0)
+}
+
+fn is_technical(name: &str) -> bool {
+    crate::functions::technical::Indicator::named(name).is_some()
+}
+
 /// How many windows a field's calls may read more than the range has.
 fn depth(expr: &Expr) -> i64 {
     match expr {
@@ -360,6 +406,7 @@ fn own_interval(
     dimensions: &[Dimension],
     context: &Context<'_>,
     zone: Option<&TimeZone>,
+    refusal: &mut Option<String>,
 ) -> Result<Interval> {
     let mut interval = Interval::default();
     for dimension in dimensions {
@@ -379,7 +426,13 @@ fn own_interval(
             },
             [Expr::Duration(every), offset] if *every > 0 => Interval {
                 every: *every,
-                offset: time::offset(offset, *every, context.now, zone)?,
+                offset: match time::offset(offset, *every, context.now, zone) {
+                    Ok(offset) => offset,
+                    Err(error) => {
+                        refusal.get_or_insert(error.to_string());
+                        0
+                    }
+                },
             },
             [Expr::Duration(_), _] => Interval::default(),
             [_] | [_, _] => {
@@ -389,6 +442,13 @@ fn own_interval(
         };
     }
     Ok(interval)
+}
+
+/// What a condition that comes to a constant is refused with.
+fn refused_condition(rest: Option<&Expr>) -> Option<String> {
+    let rest = rest.filter(|rest| crate::reduce::is_literal(rest))?;
+    let is_answer = matches!(rest, Expr::Boolean(_));
+    (!is_answer).then(|| format!("invalid condition expression: {rest}"))
 }
 
 fn filling(fill: Fill, is_inner: bool) -> Option<Filling> {

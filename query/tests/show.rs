@@ -229,27 +229,27 @@ fn each_partition_is_a_shard_and_a_group() {
         rows.into_iter().map(texts).collect()
     };
     let shards = listed("SHOW SHARDS");
-    assert_eq!(shards.len(), 6, "five weeks, and one of the other policy");
+    assert_eq!(shards.len(), 7, "six weeks, and one of the other policy");
     let first = [
         "d",
         "autogen",
-        "2024-02-29T00:00:00Z",
-        "2024-03-07T00:00:00Z",
+        "2024-02-26T00:00:00Z",
+        "2024-03-04T00:00:00Z",
         "",
         "",
     ];
     assert_eq!(shards[0], first);
-    assert!(shards[..5].is_sorted());
-    assert_eq!(shards[5][1], "other");
+    assert!(shards[..6].is_sorted());
+    assert_eq!(shards[6][1], "other");
     let groups = listed("SHOW SHARD GROUPS");
-    assert_eq!(groups.len(), 6);
+    assert_eq!(groups.len(), 7);
     // What never expires has its end there, as in InfluxDB.
     assert_eq!(
         groups[0][2..],
         [
-            "2024-02-29T00:00:00Z",
-            "2024-03-07T00:00:00Z",
-            "2024-03-07T00:00:00Z"
+            "2024-02-26T00:00:00Z",
+            "2024-03-04T00:00:00Z",
+            "2024-03-04T00:00:00Z"
         ]
     );
 }

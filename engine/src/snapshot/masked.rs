@@ -29,6 +29,7 @@ impl View {
             }],
             tally: None,
             times: Arc::default(),
+            beyond: Vec::new(),
         }
     }
 

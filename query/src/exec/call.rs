@@ -158,6 +158,14 @@ impl Caller<'_> {
             is_lone_selector,
             with_columns: is_lone_selector && !self.plan.references.is_empty(),
         };
+        // A field of the wrong type is refused where there are series, points or not.
+        let has_field = |member: &Member<'_>| match member {
+            Member::Series { stored, .. } => stored.fields.contains_key(reference.name.as_str()),
+            Member::Table { .. } => false,
+        };
+        if !call.takes(field_type) && self.members.iter().any(has_field) {
+            return Err(wrong_type(&call.name, field_type));
+        }
         match call.function {
             Function::Fold(fold) => self.fold(&job, fold, readers),
             Function::Whole(whole) => self.whole(&job, whole, readers),
@@ -257,7 +265,7 @@ impl Caller<'_> {
             },
         )?;
         if !blocks.is_empty() && !takes {
-            return Err(wrong_type(job));
+            return Err(wrong_type(&job.call.name, job.argument.field_type));
         }
         Ok(blocks)
     }
@@ -309,7 +317,7 @@ impl Caller<'_> {
         let takes = fold.takes(job.argument.field_type);
         let part = |origin: u32, block: Block| {
             if !takes {
-                return Err(wrong_type(job));
+                return Err(wrong_type(&job.call.name, job.argument.field_type));
             }
             let mut part = Folded::new(fold, job.argument.field_type);
             add_block(&mut part, job, fold, origin, &block);
@@ -375,7 +383,7 @@ impl Caller<'_> {
                 return Ok(());
             };
             if !takes {
-                return Err(wrong_type(job));
+                return Err(wrong_type(&job.call.name, job.argument.field_type));
             }
             add_block(folded, job, fold, number, &block);
             return Ok(());
@@ -405,7 +413,7 @@ impl Caller<'_> {
         reader.read(series, range, rows, &mut taker)?;
         let points = taker.points;
         if points > 0 && !takes {
-            return Err(wrong_type(job));
+            return Err(wrong_type(&job.call.name, job.argument.field_type));
         }
         folded.end(fold);
         self.run.count_points(points)
@@ -600,14 +608,14 @@ impl Caller<'_> {
         transform: Transform,
         before: Points,
     ) -> Result<Points> {
+        if before.times.is_empty() {
+            return Ok(before);
+        }
         let Some(field_type) = type_of(&before.column) else {
             return Ok(Points::empty());
         };
         if !transform.takes(field_type) {
-            return Err(Error::invalid(format!(
-                "{}() is not supported on a field of type {field_type}",
-                call.name
-            )));
+            return Err(wrong_type(&call.name, field_type));
         }
         let (rows, values) = before.column.driver(field_type);
         let times = match rows {
@@ -623,10 +631,7 @@ impl Caller<'_> {
             return Ok(Points::empty());
         };
         if !Fold::Sum.takes(field_type) {
-            return Err(Error::invalid(format!(
-                "{}() is not supported on a field of type {field_type}",
-                call.name
-            )));
+            return Err(wrong_type(&call.name, field_type));
         }
         let (rows, Values::Float(values)) = before.column.driver(FieldType::Float) else {
             return Ok(Points::empty());
@@ -861,13 +866,13 @@ fn push(values: &mut Values, value: FieldValue) {
 fn type_of(column: &Column) -> Option<FieldType> {
     match column {
         Column::Typed { values, .. } => Some(values.field_type()),
-        Column::Same(..) => None,
+        Column::Same(..) | Column::Mixed(_) => None,
     }
 }
 
-fn wrong_type(job: &Job<'_>) -> Error {
+/// What a function says of a type that it does not take.
+pub(crate) fn wrong_type(function: &str, field_type: FieldType) -> Error {
     Error::invalid(format!(
-        "{}() is not supported on a field of type {}",
-        job.call.name, job.argument.field_type
+        "{function}() is not supported on a field of type {field_type}"
     ))
 }

@@ -18,6 +18,8 @@ pub enum Column {
         /// Whether the row has it; none: all have.
         present: Option<Vec<bool>>,
     },
+    /// Cells of several types: fill() puts a number into columns of texts, too.
+    Mixed(Vec<Cell>),
 }
 
 impl Column {
@@ -39,6 +41,7 @@ impl Column {
         match self {
             Self::Same(_, len) => *len,
             Self::Typed { values, .. } => values.len(),
+            Self::Mixed(cells) => cells.len(),
         }
     }
 
@@ -53,6 +56,7 @@ impl Column {
                     cell_of(values, row)
                 }
             }
+            Self::Mixed(cells) => cells[row].clone(),
         }
     }
 
@@ -60,6 +64,7 @@ impl Column {
     pub fn into_cells(self) -> Vec<Cell> {
         match self {
             Self::Same(cell, len) => vec![cell; len],
+            Self::Mixed(cells) => cells,
             Self::Typed { values, present } => {
                 let mut cells: Vec<Cell> = match values {
                     Values::Float(v) => v.into_iter().map(Cell::Float).collect(),
@@ -82,6 +87,9 @@ impl Column {
 
     /// Turns the order of rows around.
     pub fn reverse(&mut self) {
+        if let Self::Mixed(cells) = self {
+            cells.reverse();
+        }
         if let Self::Typed { values, present } = self {
             match values {
                 Values::Float(v) => v.reverse(),
@@ -104,6 +112,7 @@ impl Column {
                 values: slice(values, rows.clone()),
                 present: present.as_ref().map(|present| present[rows].to_vec()),
             },
+            Self::Mixed(cells) => Self::from_cells(cells[rows].to_vec()),
         }
     }
 
@@ -117,6 +126,11 @@ impl Column {
                     .as_ref()
                     .map(|present| rows.iter().map(|row| present[*row as usize]).collect()),
             },
+            Self::Mixed(cells) => Self::from_cells(
+                rows.iter()
+                    .map(|row| cells[*row as usize].clone())
+                    .collect(),
+            ),
         }
     }
 
@@ -137,11 +151,15 @@ impl Column {
         Self::from_cells(cells)
     }
 
-    /// A column of cells; those of another type than the first value's are lost.
+    /// A column of cells.
     pub fn from_cells(cells: Vec<Cell>) -> Self {
         let Some(first) = cells.iter().find(|cell| **cell != Cell::Null) else {
             return Self::null(cells.len());
         };
+        let is_other = |cell: &Cell| *cell != Cell::Null && type_of(cell) != type_of(first);
+        if cells.iter().any(is_other) {
+            return Self::Mixed(cells);
+        }
         macro_rules! typed {
             ($variant:ident, $pattern:pat => $value:expr, $absent:expr) => {{
                 let mut absent = false;
@@ -200,6 +218,18 @@ impl Column {
         }
         (Some(rows), kept)
     }
+}
+
+/// What tells cells of one type from others; times are integers.
+fn type_of(cell: &Cell) -> Option<FieldType> {
+    Some(match cell {
+        Cell::Null | Cell::List(_) => return None,
+        Cell::Time(_) | Cell::Integer(_) => FieldType::Integer,
+        Cell::Float(_) => FieldType::Float,
+        Cell::Unsigned(_) => FieldType::Unsigned,
+        Cell::String(_) => FieldType::String,
+        Cell::Boolean(_) => FieldType::Boolean,
+    })
 }
 
 /// The value at `row`.

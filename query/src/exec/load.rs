@@ -11,7 +11,7 @@ use super::select::Run;
 use super::table::Table;
 use super::window::Windows;
 use crate::ast::{Cast, Reference};
-use crate::plan::{Decision, Derived, Kind, Node, Stored};
+use crate::plan::{Decision, Derived, Kind, Node, Place, Stored};
 use crate::rows::Cell;
 
 /// One thing of a group that has rows.
@@ -198,7 +198,7 @@ impl Reader<'_> {
         }
         let mut kept = Vec::new();
         for (number, row) in (0_u32..).zip(0..block.times.len()) {
-            if node.holds(&|symbol| columns[symbol].cell(row)) {
+            if node.holds(Place::Stored, &|symbol| columns[symbol].cell(row)) {
                 kept.push(number);
             }
         }
@@ -297,6 +297,7 @@ impl Reader<'_> {
         let columns = columns.map(|(field, (reference, kind))| match (field, kind) {
             (Some((found, values)), _) => align(&times, &found, values),
             (None, Kind::Value(_)) => Column::null(times.len()),
+            (None, _) if reference.cast == Some(Cast::Field) => Column::null(times.len()),
             (None, _) => Column::Same(self.tag(&reference.name), times.len()),
         });
         let columns = columns.collect();
@@ -370,7 +371,7 @@ fn from_table(
         let mut places = Vec::new();
         let mut kept = Vec::new();
         for (place, row) in (0_u32..).zip(candidates) {
-            if node.holds(&|symbol| columns[symbol].cell(row as usize)) {
+            if node.holds(Place::Derived, &|symbol| columns[symbol].cell(row as usize)) {
                 places.push(place);
                 kept.push(row);
             }
@@ -456,6 +457,12 @@ fn cast_column(column: Column, wanted: FieldType) -> Column {
             },
             present,
         },
+        Column::Mixed(cells) => Column::from_cells(
+            cells
+                .into_iter()
+                .map(|cell| cast_cell(&cell, wanted).map_or(cell, cell_from))
+                .collect(),
+        ),
     }
 }
 

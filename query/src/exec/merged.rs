@@ -141,7 +141,7 @@ fn by_texts(beside: &[Column], a: usize, b: usize) -> std::cmp::Ordering {
 fn concat_values(parts: Vec<Column>) -> Option<Values> {
     let mut parts = parts.into_iter().filter_map(|part| match part {
         Column::Typed { values, .. } => Some(values),
-        Column::Same(..) => None,
+        Column::Same(..) | Column::Mixed(_) => None,
     });
     let mut all = parts.next()?;
     for part in parts {

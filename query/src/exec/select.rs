@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use plimsoll_engine::model::TIME_MAX;
 use plimsoll_engine::{Rows, TimeRange};
 
-use super::call::{Caller, Points, Seeds, Spread};
+use super::call::{Caller, Points, Seeds, Spread, wrong_type};
 use super::column::{Column, cast_cell, cell_from};
 use super::context::Context;
 use super::error::{Error, Result};
@@ -19,7 +19,7 @@ use super::pool::{self, Execution};
 use super::table::Table;
 use super::window::Windows;
 use crate::ast::FillNumber;
-use crate::plan::{Blank, Derived, Division, Kind, Node, Plan, Source, Stored};
+use crate::plan::{Blank, Derived, Kind, Node, Place, Plan, Source, Stored, kind_over};
 use crate::rows::Cell;
 
 /// What all parts of a running SELECT share.
@@ -166,6 +166,11 @@ impl<'a> Run<'a> {
         {
             return Ok(());
         }
+        refuse(plan)?;
+        if plan.series.limit == 0 && plan.series.offset > 0 && plan.reads_points() {
+            // InfluxDB cuts to SLIMIT series behind SOFFSET: to none, where there is no SLIMIT.
+            return Ok(());
+        }
         let windows = windows(plan, bounds);
         if let Some(count) = windows.count()
             && !plan.calls.is_empty()
@@ -251,6 +256,7 @@ impl<'a> Run<'a> {
                         groups.entry(key).or_default().extend(members);
                     }
                 }
+                Source::Derived(_) if !is_read(plan, source) => {}
                 Source::Derived(derived) => {
                     let mut extras: Vec<i64> = plan
                         .calls
@@ -487,6 +493,47 @@ fn spread(groups: &[groups::Group<'_>]) -> Spread {
     }
 }
 
+/// Whether a SELECT reads a subquery: one of its calls has its argument there, or it has no calls.
+fn is_read(plan: &Plan, source: &Source) -> bool {
+    let mut calls = plan.calls.iter();
+    plan.calls.is_empty() || calls.any(|(call, _)| source.has(&call.reference().name))
+}
+
+/// Refuses what makes no sense in a SELECT that is run, the innermost first.
+fn refuse(plan: &Plan) -> Result<()> {
+    if let Some(refusal) = &plan.refusal {
+        return Err(Error::invalid(refusal.as_str()));
+    }
+    for source in &plan.sources {
+        if let Source::Derived(derived) = source
+            && is_read(plan, source)
+        {
+            refuse(&derived.plan)?;
+        }
+    }
+    refuse_types(plan)
+}
+
+/// Refuses calls on columns of subqueries that they do not take: those have a type even where there
+/// are no rows.
+fn refuse_types(plan: &Plan) -> Result<()> {
+    for (call, _) in &plan.calls {
+        let call = call.innermost();
+        let kind = kind_over(&plan.sources, call.reference()).values();
+        let Some(field_type) = kind.filter(|kind| !call.takes(*kind)) else {
+            continue;
+        };
+        let is_column = |source: &Source| match source {
+            Source::Derived(_) => source.has(&call.reference().name),
+            Source::Stored(_) => false,
+        };
+        if plan.sources.iter().any(is_column) {
+            return Err(wrong_type(&call.name, field_type));
+        }
+    }
+    Ok(())
+}
+
 /// What a block takes, roughly, until its rows are answered.
 fn held_bytes(block: &Block) -> u64 {
     let columns = usize::from(block.values.is_some()) + block.beside.len();
@@ -603,7 +650,11 @@ fn joined(plan: &Plan, mut answers: Vec<Points>) -> (Vec<i64>, Vec<Column>) {
         columns.extend(cells.into_iter().map(Column::from_cells));
     }
     let columns = columns.into_iter().zip(&plan.calls);
-    let columns = columns.map(|(column, (_, kind))| blanked_column(plan.blank, column, *kind));
+    let columns = columns.map(|(column, (_, kind))| match kind {
+        // Nothing is known by the name: there is nothing to fill.
+        Kind::Unknown => column,
+        kind => blanked_column(plan.blank, column, *kind),
+    });
     (times, columns.collect())
 }
 
@@ -624,7 +675,7 @@ fn outputs(plan: &Plan, symbols: Vec<Column>, rows: usize) -> Vec<Column> {
                 .unwrap_or_else(|| Column::null(rows)),
             node => {
                 let cells =
-                    (0..rows).map(|row| node.eval(Division::Float, &|number| symbol(number, row)));
+                    (0..rows).map(|row| node.eval(Place::Column, &|number| symbol(number, row)));
                 Column::from_cells(cells.collect())
             }
         })

@@ -126,6 +126,10 @@ impl Windows {
         rows: Range<usize>,
         mut visit: impl FnMut((i64, i64), Range<usize>),
     ) {
+        if !self.is_grouped() && !rows.is_empty() {
+            // A row of a subquery may be older than the range: its window began there.
+            return visit((self.start, self.end.saturating_add(1)), rows);
+        }
         let mut from = rows.start;
         let mut window = before;
         let mut guess = 0;

@@ -1,6 +1,6 @@
 //! Functions of single values: per row, in SELECT and in WHERE.
 
-use super::Number;
+use super::{Number, elementary};
 use crate::rows::Cell;
 
 /// A function of one or two numbers.
@@ -104,16 +104,16 @@ impl Math {
     fn of_one(self, x: f64) -> Option<f64> {
         Some(match self {
             Self::Abs => x.abs(),
-            Self::Sin => x.sin(),
-            Self::Cos => x.cos(),
-            Self::Tan => x.tan(),
-            Self::Asin => x.asin(),
-            Self::Acos => x.acos(),
-            Self::Atan => x.atan(),
-            Self::Exp => x.exp(),
-            Self::Ln => x.ln(),
-            Self::Log2 => x.log2(),
-            Self::Log10 => x.log10(),
+            Self::Sin => elementary::sin(x),
+            Self::Cos => elementary::cos(x),
+            Self::Tan => elementary::tan(x),
+            Self::Asin => elementary::asin(x),
+            Self::Acos => elementary::acos(x),
+            Self::Atan => elementary::atan(x),
+            Self::Exp => elementary::exp(x),
+            Self::Ln => elementary::ln(x),
+            Self::Log2 => elementary::log2(x),
+            Self::Log10 => elementary::log10(x),
             Self::Sqrt => x.sqrt(),
             Self::Floor => x.floor(),
             Self::Ceil => x.ceil(),
@@ -124,9 +124,9 @@ impl Math {
 
     fn of_two(self, a: f64, b: f64) -> Option<f64> {
         Some(match self {
-            Self::Atan2 => a.atan2(b),
-            Self::Log => a.ln() / b.ln(),
-            Self::Pow => a.powf(b),
+            Self::Atan2 => elementary::atan2(a, b),
+            Self::Log => elementary::ln(a) / elementary::ln(b),
+            Self::Pow => elementary::pow(a, b),
             _ => return None,
         })
     }

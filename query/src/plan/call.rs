@@ -1,5 +1,7 @@
 //! Calls of functions, checked and with their arguments read.
 
+use plimsoll_engine::model::FieldType;
+
 use crate::ast::{self, Expr, Reference};
 use crate::exec::error::{Error, Result};
 use crate::functions::counter::Counter;
@@ -203,6 +205,26 @@ impl Call {
             | Function::Integral(_)
             | Function::Transform(_)
             | Function::HoltWinters(_) => false,
+        }
+    }
+
+    /// The call that reads it.
+    pub(crate) fn innermost(&self) -> &Self {
+        match &self.input {
+            Input::Reference(_) => self,
+            Input::Call(inner) => inner.innermost(),
+        }
+    }
+
+    /// Whether it takes values of this type.
+    pub(crate) fn takes(&self, field_type: FieldType) -> bool {
+        match self.function {
+            Function::Fold(fold) => fold.takes(field_type),
+            Function::Whole(whole) => whole.takes(field_type),
+            Function::Transform(transform) => transform.takes(field_type),
+            Function::Counter(_) => Counter::takes(field_type),
+            Function::Sketch | Function::CountSketch => true,
+            Function::Integral(_) | Function::HoltWinters(_) => Fold::Sum.takes(field_type),
         }
     }
 

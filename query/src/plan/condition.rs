@@ -200,6 +200,12 @@ impl Compiler<'_> {
                     _ => Condition::Or(left, right),
                 }
             }
+            // A number where a question should stand: InfluxDB takes every row.
+            Expr::Binary { op, left, .. }
+                if op.precedence() > 3 && self.starts_with_field(left) =>
+            {
+                Condition::Constant(true)
+            }
             Expr::Binary { op, left, right } => match self.tag_test(*op, left, right)? {
                 Some(condition) => condition,
                 None => match self.node(expr)? {
@@ -209,6 +215,10 @@ impl Compiler<'_> {
             },
             _ => Condition::Row(self.node(expr)?),
         })
+    }
+
+    fn starts_with_field(&self, expr: &Expr) -> bool {
+        matches!(expr, Expr::Reference(reference) if !self.is_tag(reference))
     }
 
     /// A comparison that the index decides; none where rows decide.

@@ -30,11 +30,20 @@ pub(crate) struct Fields {
     pub(crate) tags: Vec<Arc<str>>,
 }
 
+/// Where a SELECT stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// By itself: types that do not go together are refused.
+    Outermost,
+    /// In FROM: they compute to nothing.
+    Subquery,
+}
+
 /// Resolves the columns and GROUP BY of a SELECT.
 ///
 /// # Errors
 /// [`Error::Invalid`] with InfluxDB's text.
-pub(crate) fn resolve(select: &Select, sources: &[Source]) -> Result<Fields> {
+pub(crate) fn resolve(select: &Select, sources: &[Source], level: Level) -> Result<Fields> {
     let mut time_name: Arc<str> = "time".into();
     let mut fields = Vec::with_capacity(select.fields.len());
     for field in &select.fields {
@@ -59,7 +68,7 @@ pub(crate) fn resolve(select: &Select, sources: &[Source]) -> Result<Fields> {
     let tags = expand_dimensions(&select.dimensions, &names)?;
     let known = names.columns(&tags, has_dimension_wildcard);
     let fields = expand_fields(fields, &known)?;
-    compile(fields, tags, time_name, sources)
+    compile(fields, tags, time_name, sources, level)
 }
 
 fn distinct(name: &str) -> Expr {
@@ -322,6 +331,7 @@ fn compile(
     tags: Vec<Arc<str>>,
     time_name: Arc<str>,
     sources: &[Source],
+    level: Level,
 ) -> Result<Fields> {
     // top() and bottom() with tags give a column for each, right behind theirs.
     let mut columns = Vec::with_capacity(fields.len());
@@ -341,6 +351,10 @@ fn compile(
         columns.extend(extra.into_iter().map(|expr| Field { expr, alias: None }));
     }
     let kind_of = |reference: &Reference| kind_over(sources, reference);
+    let kind_of_expr = |expr: &Expr| match (kind::of(expr, &kind_of), level) {
+        (Err(_), Level::Subquery) => Ok(Kind::Unknown),
+        (kind, _) => kind,
+    };
     let mut symbols = Symbols::default();
     for field in &columns {
         symbols.collect(&field.expr)?;
@@ -352,14 +366,14 @@ fn compile(
         outputs.push(Output {
             origin,
             node: symbols.node(&field.expr)?,
-            kind: kind::of(&field.expr, &kind_of)?,
+            kind: kind_of_expr(&field.expr)?,
             name: name_of(field),
             column,
         });
     }
     let mut calls = Vec::with_capacity(symbols.calls.len());
     for (expr, call) in symbols.calls {
-        let kind = kind::of(&Expr::Call(expr), &kind_of)?;
+        let kind = kind_of_expr(&Expr::Call(expr))?;
         calls.push((call, kind));
     }
     let references = symbols

@@ -4,7 +4,6 @@ use plimsoll_engine::model::FieldType;
 
 use crate::ast::{Cast, Expr, Operator};
 use crate::exec::error::{Error, Result};
-use crate::functions::math::Math;
 use crate::functions::technical::Indicator;
 
 /// The type of an expression; a tag is text that comes of the series.
@@ -104,9 +103,6 @@ pub(crate) fn of(expr: &Expr, named: &dyn Fn(&crate::ast::Reference) -> Kind) ->
 
 fn of_call(name: &str, arguments: &[Kind]) -> Result<Kind> {
     let first = arguments.first().copied().unwrap_or(Kind::Unknown);
-    if let Some(math) = Math::named(name) {
-        return of_math(name, math, arguments);
-    }
     Ok(match name {
         "count" | "elapsed" => Kind::Value(FieldType::Integer),
         "sum_hll" => Kind::Value(FieldType::String),
@@ -122,30 +118,8 @@ fn of_call(name: &str, arguments: &[Kind]) -> Result<Kind> {
         | "holt_winters"
         | "holt_winters_with_fit" => Kind::Value(FieldType::Float),
         name if Indicator::named(name).is_some() => Kind::Value(FieldType::Float),
+        // Functions per row among them: InfluxDB takes what they compute of integers for integers.
         _ => first,
-    })
-}
-
-fn of_math(name: &str, math: Math, arguments: &[Kind]) -> Result<Kind> {
-    let places = ["first", "second"];
-    for (place, kind) in places.iter().zip(arguments) {
-        let fits = match kind {
-            Kind::Unknown | Kind::Value(FieldType::Float) => true,
-            Kind::Value(FieldType::Integer | FieldType::Unsigned) => {
-                !matches!(math, Math::Asin | Math::Acos)
-            }
-            _ => false,
-        };
-        if !fits {
-            return Err(Error::invalid(format!(
-                "invalid argument type for the {place} argument in {name}(): {}",
-                kind.text()
-            )));
-        }
-    }
-    Ok(match arguments.first() {
-        Some(kind) if math.keeps_type() => *kind,
-        _ => Kind::Value(FieldType::Float),
     })
 }
 
@@ -183,7 +157,7 @@ fn of_binary(
     let is_bitwise = matches!(op, Operator::BitAnd | Operator::BitOr | Operator::BitXor);
     Ok(match (lhs, rhs) {
         (Kind::Unknown, other) | (other, Kind::Unknown) => other,
-        (Kind::Value(Boolean), Kind::Value(Boolean)) if is_bitwise => lhs,
+        (Kind::Value(Boolean), _) if is_bitwise => lhs,
         (Kind::Value(Float), Kind::Value(Float | Integer | Unsigned))
         | (Kind::Value(Integer | Unsigned), Kind::Value(Float))
             if !is_bitwise =>

@@ -22,18 +22,20 @@ pub(crate) enum Node {
     Math(Math, Vec<Node>),
 }
 
-/// What integer / integer is.
+/// Where an expression stands: InfluxDB's evaluator differs between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Division {
-    /// A float: in SELECT, and between literals.
-    Float,
-    /// An integer: in WHERE.
-    Integer,
+pub(crate) enum Place {
+    /// In SELECT, or between literals: integer / integer is a float.
+    Column,
+    /// In WHERE over stored points: a field without a value goes with nothing.
+    Stored,
+    /// In WHERE over a subquery: a column without a value is false beside a boolean, as in SELECT.
+    Derived,
 }
 
 impl Node {
     /// The value over a row whose cells `symbol` gives.
-    pub(crate) fn eval(&self, division: Division, symbol: &dyn Fn(usize) -> Cell) -> Cell {
+    pub(crate) fn eval(&self, place: Place, symbol: &dyn Fn(usize) -> Cell) -> Cell {
         match self {
             Self::Constant(cell) => cell.clone(),
             Self::Symbol(number) => symbol(*number),
@@ -41,12 +43,12 @@ impl Node {
             Self::Math(math, arguments) => {
                 let cells: Vec<Cell> = arguments
                     .iter()
-                    .map(|argument| argument.eval(division, symbol))
+                    .map(|argument| argument.eval(place, symbol))
                     .collect();
                 math.call(&cells)
             }
             Self::Binary(op @ (Operator::Matches | Operator::NotMatches), left, right) => {
-                match (left.eval(division, symbol), &**right) {
+                match (left.eval(place, symbol), &**right) {
                     (Cell::String(text), Self::Regex(regex)) => {
                         Cell::Boolean(regex.is_match(&text) == (*op == Operator::Matches))
                     }
@@ -55,23 +57,23 @@ impl Node {
             }
             Self::Binary(op, left, right) => binary(
                 *op,
-                left.eval(division, symbol),
-                right.eval(division, symbol),
-                division,
+                left.eval(place, symbol),
+                right.eval(place, symbol),
+                place,
             ),
         }
     }
 
-    /// Whether the value is true.
-    pub(crate) fn holds(&self, symbol: &dyn Fn(usize) -> Cell) -> bool {
-        self.eval(Division::Integer, symbol) == Cell::Boolean(true)
+    /// Whether the value is true, in a WHERE.
+    pub(crate) fn holds(&self, place: Place, symbol: &dyn Fn(usize) -> Cell) -> bool {
+        self.eval(place, symbol) == Cell::Boolean(true)
     }
 
     /// `left op right`, computed at once where both are literals.
     pub(crate) fn binary(op: Operator, left: Self, right: Self) -> Self {
         match (left, right) {
             (Self::Constant(left), Self::Constant(right)) => {
-                Self::Constant(binary(op, left, right, Division::Float))
+                Self::Constant(binary(op, left, right, Place::Column))
             }
             (left, right) => Self::Binary(op, Box::new(left), Box::new(right)),
         }
@@ -101,20 +103,23 @@ fn is_comparison(op: Operator) -> bool {
 
 /// `left op right` as InfluxDB's evaluator has it: integers wrap, `/0` is 0, what does not compare
 /// is false and what does not compute is null.
-fn binary(op: Operator, mut left: Cell, mut right: Cell, division: Division) -> Cell {
+fn binary(op: Operator, mut left: Cell, mut right: Cell, place: Place) -> Cell {
     match (&left, &right) {
+        _ if place == Place::Stored => {}
         (Cell::Null, Cell::Boolean(_)) => left = Cell::Boolean(false),
         (Cell::Boolean(_), Cell::Null) => right = Cell::Boolean(false),
         _ => {}
     }
     let answer = match (&left, &right) {
         (Cell::Boolean(a), Cell::Boolean(b)) => booleans(op, *a, *b),
+        // Whatever stands beside a boolean here is not true.
+        (Cell::Boolean(_), _) if is_logical(op) => Some(Cell::Boolean(false)),
         (Cell::Float(a), Cell::Float(b)) => floats(op, *a, *b),
         (Cell::Float(a), Cell::Integer(b)) => floats(op, *a, b.float()),
         (Cell::Float(a), Cell::Unsigned(b)) => floats(op, *a, b.float()),
         (Cell::Integer(a), Cell::Float(b)) => floats(op, a.float(), *b),
         (Cell::Unsigned(a), Cell::Float(b)) => floats(op, a.float(), *b),
-        (Cell::Integer(a), Cell::Integer(b)) => integers(op, *a, *b, division),
+        (Cell::Integer(a), Cell::Integer(b)) => integers(op, *a, *b, place),
         (Cell::Unsigned(a), Cell::Unsigned(b)) => unsigned(op, *a, *b),
         (Cell::Integer(a), Cell::Unsigned(b)) => mixed(op, i128::from(*a), i128::from(*b)),
         (Cell::Unsigned(a), Cell::Integer(b)) => mixed(op, i128::from(*a), i128::from(*b)),
@@ -130,6 +135,11 @@ fn binary(op: Operator, mut left: Cell, mut right: Cell, division: Division) -> 
     } else {
         Cell::Null
     })
+}
+
+fn is_logical(op: Operator) -> bool {
+    use Operator::{And, BitAnd, BitOr, BitXor, Or};
+    matches!(op, And | Or | BitAnd | BitOr | BitXor)
 }
 
 fn booleans(op: Operator, a: bool, b: bool) -> Option<Cell> {
@@ -167,12 +177,12 @@ fn floats(op: Operator, a: f64, b: f64) -> Option<Cell> {
     Some(Cell::Float(value))
 }
 
-fn integers(op: Operator, a: i64, b: i64, division: Division) -> Option<Cell> {
+fn integers(op: Operator, a: i64, b: i64, place: Place) -> Option<Cell> {
     Some(Cell::Integer(match op {
         Operator::Add => a.wrapping_add(b),
         Operator::Subtract => a.wrapping_sub(b),
         Operator::Multiply => a.wrapping_mul(b),
-        Operator::Divide if division == Division::Float => {
+        Operator::Divide if place == Place::Column => {
             let value = if b == 0 { 0.0 } else { a.float() / b.float() };
             return Some(Cell::Float(value));
         }
@@ -220,7 +230,7 @@ mod tests {
     use super::*;
 
     fn run(op: Operator, a: Cell, b: Cell) -> Cell {
-        binary(op, a, b, Division::Float)
+        binary(op, a, b, Place::Column)
     }
 
     #[test]
@@ -250,6 +260,15 @@ mod tests {
         assert_eq!(
             run(Operator::NotEqual, Cell::Null, Cell::Boolean(true)),
             Cell::Boolean(true)
+        );
+        assert_eq!(
+            binary(
+                Operator::NotEqual,
+                Cell::Null,
+                Cell::Boolean(true),
+                Place::Stored
+            ),
+            Cell::Boolean(false)
         );
         assert_eq!(
             run(Operator::Less, Cell::Integer(-1), Cell::Unsigned(1)),

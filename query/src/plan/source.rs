@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use plimsoll_engine::View;
 use plimsoll_engine::model::FieldType;
+use plimsoll_engine::{TimeRange, View};
 
 use super::condition::{Conditions, compile_regex, compile_row};
 use super::kind::{self, Kind};
@@ -57,6 +57,19 @@ impl Source {
             },
             Some(cast) => kind::of_cast(cast).unwrap_or(Kind::Unknown),
             None => self.kind_of(&reference.name),
+        }
+    }
+
+    /// Whether it has something of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match self {
+            Self::Stored(stored) => stored.kind_of(name) != Kind::Unknown,
+            Self::Derived(derived) => {
+                let plan = &derived.plan;
+                let mut outputs = plan.fields.iter();
+                outputs.any(|output| output.name == name)
+                    || plan.own_tags.iter().any(|tag| &**tag == name)
+            }
         }
     }
 
@@ -117,9 +130,10 @@ pub(crate) fn resolve(
     for source in sources {
         match source {
             ast::Source::Measurement(measurement) => {
-                let view = open(measurement, context, below)?;
-                for name in names(measurement, &view)? {
-                    resolved.push(Source::Stored(Box::new(stored(&view, name)?)));
+                let view = open(measurement, context, below.range)?;
+                let schema = open(measurement, context, below.schema)?;
+                for name in names(measurement, &schema)? {
+                    resolved.push(Source::Stored(Box::new(stored(&view, &schema, name)?)));
                 }
             }
             ast::Source::Subquery(select) => {
@@ -131,7 +145,7 @@ pub(crate) fn resolve(
     Ok(resolved)
 }
 
-fn open(measurement: &ast::Measurement, context: &Context<'_>, below: Outer) -> Result<View> {
+fn open(measurement: &ast::Measurement, context: &Context<'_>, range: TimeRange) -> Result<View> {
     let database = if measurement.database.is_empty() {
         context.database
     } else {
@@ -145,7 +159,7 @@ fn open(measurement: &ast::Measurement, context: &Context<'_>, below: Outer) -> 
     } else {
         &measurement.policy
     };
-    Ok(context.snapshot.view(database, policy, below.range)?)
+    Ok(context.snapshot.view(database, policy, range)?)
 }
 
 fn names(measurement: &ast::Measurement, view: &View) -> Result<Vec<Arc<str>>> {
@@ -163,14 +177,15 @@ fn names(measurement: &ast::Measurement, view: &View) -> Result<Vec<Arc<str>>> {
     }
 }
 
-fn stored(view: &View, measurement: Arc<str>) -> Result<Stored> {
+/// A measurement of `view`, with the names that it has in `schema`.
+fn stored(view: &View, schema: &View, measurement: Arc<str>) -> Result<Stored> {
     let mut fields: BTreeMap<Arc<str>, Vec<FieldType>> = BTreeMap::new();
-    for (name, field_type) in view.fields(&measurement)? {
+    for (name, field_type) in schema.fields(&measurement)? {
         fields.entry(name).or_default().push(field_type);
     }
     Ok(Stored {
         view: view.clone(),
-        tag_keys: view.tag_keys(&measurement)?,
+        tag_keys: schema.tag_keys(&measurement)?,
         measurement,
         fields,
         conditions: Conditions::none(),
@@ -182,10 +197,22 @@ fn stored(view: &View, measurement: Arc<str>) -> Result<Stored> {
 /// # Errors
 /// [`Error::Invalid`].
 pub(crate) fn compile_conditions(sources: &mut [Source], rest: Option<&Expr>) -> Result<()> {
+    // What is a field in one of them is one in all.
+    let fields: BTreeSet<String> = rest
+        .into_iter()
+        .flat_map(names_in)
+        .filter(|name| {
+            let reference = Reference {
+                name: name.clone(),
+                cast: None,
+            };
+            matches!(kind_over(sources, &reference), Kind::Value(_))
+        })
+        .collect();
     for source in sources {
         match source {
             Source::Stored(stored) => {
-                let is_field = |name: &str| stored.fields.contains_key(name);
+                let is_field = |name: &str| fields.contains(name);
                 stored.conditions = Conditions::compile(rest, &stored.measurement, &is_field)?;
             }
             Source::Derived(derived) => {
@@ -194,4 +221,15 @@ pub(crate) fn compile_conditions(sources: &mut [Source], rest: Option<&Expr>) ->
         }
     }
     Ok(())
+}
+
+/// The names in an expression.
+fn names_in(expr: &Expr) -> Vec<String> {
+    match expr {
+        Expr::Reference(reference) => vec![reference.name.clone()],
+        Expr::Binary { left, right, .. } => [names_in(left), names_in(right)].concat(),
+        Expr::Paren(inner) => names_in(inner),
+        Expr::Call(call) => call.arguments.iter().flat_map(names_in).collect(),
+        _ => Vec::new(),
+    }
 }

@@ -59,9 +59,11 @@ pub(crate) fn offset(
     let time = match condition::fold(expr, now, &zone) {
         Expr::Duration(ns) => return Ok(ns % every),
         Expr::Time(time) => i128::from(time.0),
-        Expr::String(text) if condition::looks_like_time(&text) => {
-            condition::parse_time(&text, &zone)
-                .ok_or_else(|| Error::invalid("invalid timestamp string"))?
+        // It is checked as a time, but the query engine of 1.x does not know it.
+        text @ Expr::String(_) => {
+            return Err(Error::invalid(format!(
+                "invalid time dimension offset: {text}"
+            )));
         }
         _ => {
             return Err(Error::invalid(

@@ -13,6 +13,7 @@ pub const SECOND: i64 = 1_000_000_000;
 pub const HOUR: i64 = 3600 * SECOND;
 pub const DAY: i64 = 24 * HOUR;
 
+#[derive(Clone)]
 pub struct Point {
     pub measurement: &'static str,
     pub tags: Vec<(&'static str, &'static str)>,

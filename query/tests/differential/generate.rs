@@ -1,123 +1,303 @@
-//! Queries at random, from a seed.
+//! Queries at random, from a seed: the grammar of SELECT, and the clauses below it.
+
+#[path = "generate/broken.rs"]
+mod broken;
+#[path = "generate/calls.rs"]
+mod calls;
+#[path = "generate/condition.rs"]
+mod condition;
+#[path = "generate/show.rs"]
+mod show;
 
 use super::random::Random;
+use super::world::{MEASUREMENTS, Measurement, OTHER};
 
-/// `count` queries, the same for the same seed.
-pub fn queries(seed: u64, count: usize) -> Vec<String> {
-    let mut random = Random(seed);
-    (0..count).map(|_| select(&mut random)).collect()
+/// The request of case `number` of a seed.
+#[allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "the test of parallel execution asks for SELECTs only"
+)]
+pub fn query(seed: u64, number: u64) -> String {
+    let mut random = Random::of(seed, number);
+    match random.below(100) {
+        0..8 => show::statement(&mut random),
+        8..14 => {
+            let query = select(&mut random);
+            broken::query(&mut random, &query)
+        }
+        14..17 => {
+            let count = 2 + random.below(2);
+            let statements: Vec<String> = (0..count)
+                .map(|_| match random.below(4) {
+                    0 => show::statement(&mut random),
+                    _ => select(&mut random),
+                })
+                .collect();
+            statements.join(["; ", ";", " ;; "][random.below(3)])
+        }
+        _ => select(&mut random),
+    }
+}
+
+/// The first SELECTs of a seed that are no requests of several statements.
+#[allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "only the test of parallel execution asks it"
+)]
+pub fn selects(seed: u64, count: u64) -> Vec<String> {
+    (0..count)
+        .map(|number| select(&mut Random::of(seed, number)))
+        .collect()
 }
 
 fn select(random: &mut Random) -> String {
-    let (measurement, numbers, tags) = match random.below(3) {
-        0 => (
-            "cpu",
-            &["usage", "ticks", "rare"][..],
-            &["host", "region"][..],
-        ),
-        1 => ("net", &["rx", "tx"][..], &["host", "\"if\""][..]),
-        _ => ("ties", &["v"][..], &["host"][..]),
-    };
-    let is_windowed = random.is(60);
-    let is_raw = !is_windowed && random.is(40);
-    let mut columns = Vec::new();
-    for _ in 0..=random.below(3) {
-        let field = random.one(numbers);
-        columns.push(if is_raw {
-            match random.below(4) {
-                0 => format!("{field} * 2"),
-                1 => format!("{field} + {}", random.one(numbers)),
-                _ => field.to_owned(),
-            }
-        } else {
-            call(random, field, is_windowed)
-        });
-    }
-    let mut query = format!("SELECT {} FROM {measurement}", columns.join(", "));
-    let start = random.below(40) * 7;
-    let end = start + 10 + random.below(300);
-    let mut conditions = vec![
-        format!("time >= {}s", 1_711_800_000 - 30 + start),
-        format!("time < {}s", 1_711_800_000 - 30 + end),
-    ];
-    if random.is(40) {
-        conditions.push(
-            match random.below(5) {
-                0 => "host = 'a'",
-                1 => "host != 'b'",
-                2 => "host =~ /^(a|c|q)$/",
-                3 => "host !~ /b|r/",
-                _ => "(host = 'a' OR host = 'p')",
-            }
-            .to_owned(),
-        );
-    }
-    if random.is(25) {
-        conditions.push(format!("{} > {}", random.one(numbers), random.below(40)));
-    }
-    query.push_str(&format!(" WHERE {}", conditions.join(" AND ")));
-    let mut groups = Vec::new();
-    if is_windowed {
-        let every = random.one(&["10s", "15s", "30s", "1m", "100s", "7s"]);
-        let offset = random.one(&["", "", "", ", 3s", ", -4s"]);
-        groups.push(format!("time({every}{offset})"));
-    }
-    if random.is(50) {
-        groups.push(random.one(tags).to_owned());
-    }
-    if !groups.is_empty() {
-        query.push_str(&format!(" GROUP BY {}", groups.join(", ")));
-    }
-    if is_windowed && random.is(60) {
-        let fill = random.one(&["null", "none", "0", "previous", "linear", "2.5"]);
-        query.push_str(&format!(" fill({fill})"));
-    }
-    // The order of rows of one time in several series is not defined from the end.
-    if random.is(20) && !is_raw {
-        query.push_str(" ORDER BY time DESC");
-    }
-    // influxd cuts raw rows after OFFSET where there is no LIMIT, and what a limit cuts off of rows
-    // of one time is not defined.
-    if random.is(25) && !is_raw {
-        query.push_str(&format!(" LIMIT {}", 1 + random.below(5)));
-        if random.is(40) {
-            query.push_str(&format!(" OFFSET {}", random.below(4)));
-        }
-    }
-    query
+    let depth = [0, 0, 0, 1, 1, 2, 3][random.below(7)];
+    Generator { random }.select(depth, Bounds::Any).0
 }
 
-fn call(random: &mut Random, field: &str, is_windowed: bool) -> String {
-    let aggregate = match random.below(14) {
-        0 => format!("count({field})"),
-        1 => format!("sum({field})"),
-        2 => format!("mean({field})"),
-        3 => format!("min({field})"),
-        4 => format!("max({field})"),
-        // Without windows, influxd's choice among points of one time is not defined.
-        5 if is_windowed => format!("first({field})"),
-        6 if is_windowed => format!("last({field})"),
-        7 => format!("spread({field})"),
-        8 => format!("median({field})"),
-        9 => format!("stddev({field})"),
-        10 => format!(
-            "percentile({field}, {})",
-            random.one(&["5", "50", "90", "99.5"])
-        ),
-        11 => format!("count(distinct({field}))"),
-        _ => format!("mean({field})"),
-    };
-    let transformed = match random.below(10) {
-        0 if is_windowed => format!("derivative({aggregate}, 1s)"),
-        1 if is_windowed => format!("difference({aggregate})"),
-        2 if is_windowed => format!("non_negative_derivative({aggregate})"),
-        3 if is_windowed => format!("cumulative_sum({aggregate})"),
-        4 if is_windowed => format!("elapsed({aggregate}, 1s)"),
-        _ => aggregate,
-    };
-    match random.below(6) {
-        0 => format!("{transformed} / 3"),
-        1 => format!("{transformed} * 2"),
-        _ => transformed,
+/// What a FROM offers to the SELECT above it.
+#[derive(Clone)]
+struct Shape {
+    numbers: Vec<String>,
+    texts: Vec<String>,
+    flags: Vec<String>,
+    tags: Vec<String>,
+    start: i64,
+    end: i64,
+    windows: &'static [&'static str],
+    has_ties: bool,
+}
+
+impl Shape {
+    fn of(measurement: &Measurement) -> Self {
+        let owned = |names: &[&str]| names.iter().map(|name| quoted(name)).collect();
+        Self {
+            numbers: owned(measurement.numbers),
+            texts: owned(measurement.texts),
+            flags: owned(measurement.flags),
+            tags: owned(measurement.tags),
+            start: measurement.start,
+            end: measurement.end,
+            windows: measurement.windows,
+            has_ties: measurement.has_ties,
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.numbers.extend(other.numbers);
+        self.texts.extend(other.texts);
+        self.flags.extend(other.flags);
+        self.tags.extend(other.tags);
+        self.start = self.start.min(other.start);
+        self.end = self.end.max(other.end);
+        self.has_ties |= other.has_ties;
+        if self.end - self.start > 100 * super::data::HOUR {
+            self.windows = &["1w", "4w", "10d"];
+        }
+    }
+}
+
+/// Whether a SELECT must bound its time above, so that its windows do not go on until now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bounds {
+    Any,
+    /// The query around it does it.
+    Outside,
+}
+
+/// A name as a query writes it.
+fn quoted(name: &str) -> String {
+    let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if is_plain && !["if", "select"].contains(&name) {
+        return name.to_owned();
+    }
+    format!("\"{}\"", name.replace('"', "\\\""))
+}
+
+struct Generator<'a> {
+    random: &'a mut Random,
+}
+
+/// What kind of columns a SELECT has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Raw,
+    Aggregates,
+    Selector,
+    /// A function of neighbours over fields.
+    Neighbours,
+}
+
+impl Generator<'_> {
+    fn select(&mut self, depth: usize, bounds: Bounds) -> (String, Shape) {
+        let (from, shape) = self.from(depth);
+        let style = match self.random.below(20) {
+            0..6 => Style::Raw,
+            6..14 => Style::Aggregates,
+            14..18 => Style::Selector,
+            // Whose neighbour a point is depends on the order of those of one time.
+            _ if shape.has_ties => Style::Raw,
+            _ => Style::Neighbours,
+        };
+        let is_windowed =
+            matches!(style, Style::Aggregates | Style::Selector) && self.random.is(60);
+        let (columns, numbers) = self.columns(style, &shape, is_windowed);
+        let mut query = format!("SELECT {} FROM {from}", columns.join(", "));
+        let conditions = self.conditions(&shape, is_windowed && bounds == Bounds::Any);
+        if !conditions.is_empty() {
+            query.push_str(&format!(" WHERE {conditions}"));
+        }
+        let (groups, tags) = self.groups(&shape, is_windowed);
+        if !groups.is_empty() {
+            query.push_str(&format!(" GROUP BY {}", groups.join(", ")));
+        }
+        if self.random.is(if is_windowed { 60 } else { 3 }) {
+            let fill = self.random.one(&[
+                "null", "none", "0", "previous", "linear", "2.5", "-3", "7.9", "100",
+            ]);
+            query.push_str(&format!(" fill({fill})"));
+        }
+        self.tail(&mut query, bounds);
+        let shape = Shape {
+            numbers,
+            texts: Vec::new(),
+            flags: Vec::new(),
+            tags,
+            ..shape
+        };
+        (query, shape)
+    }
+
+    fn tail(&mut self, query: &mut String, bounds: Bounds) {
+        if self.random.is(if bounds == Bounds::Any { 15 } else { 4 }) {
+            query.push_str(self.random.one(&[
+                " ORDER BY time DESC",
+                " ORDER BY time ASC",
+                " ORDER BY time",
+            ]));
+        }
+        if self.random.is(18) {
+            query.push_str(&format!(" LIMIT {}", self.random.below(7)));
+        }
+        if self.random.is(8) {
+            query.push_str(&format!(" OFFSET {}", self.random.below(5)));
+        }
+        if self.random.is(5) {
+            query.push_str(&format!(" SLIMIT {}", self.random.below(4)));
+            if self.random.is(40) {
+                query.push_str(&format!(" SOFFSET {}", self.random.below(3)));
+            }
+        }
+        if self.random.is(6) {
+            let zone = self.random.one(&[
+                "Europe/Berlin",
+                "America/New_York",
+                "Asia/Kolkata",
+                "UTC",
+                "Australia/Lord_Howe",
+            ]);
+            query.push_str(&format!(" tz('{zone}')"));
+        }
+    }
+
+    fn from(&mut self, depth: usize) -> (String, Shape) {
+        if depth > 0 {
+            let inside = if self.random.is(60) {
+                Bounds::Any
+            } else {
+                Bounds::Outside
+            };
+            let (query, mut shape) = self.select(depth - 1, inside);
+            let mut from = format!("({query})");
+            if self.random.is(8) {
+                let (other, more) = match self.random.below(2) {
+                    0 => {
+                        let (query, shape) = self.select(0, inside);
+                        (format!("({query})"), shape)
+                    }
+                    _ => self.measurement(),
+                };
+                shape.add(more);
+                from = format!("{from}, {other}");
+            }
+            return (from, shape);
+        }
+        match self.random.below(30) {
+            0 => {
+                let (a, mut shape) = self.measurement();
+                let (b, more) = self.measurement();
+                shape.add(more);
+                (format!("{a}, {b}"), shape)
+            }
+            1 => {
+                let pattern =
+                    self.random
+                        .one(&["/^(cpu|net)$/", "/c/", "/.*/", "/^nothing$/", "/,/"]);
+                let mut shape = Shape::of(&MEASUREMENTS[0]);
+                shape.add(Shape::of(&MEASUREMENTS[1]));
+                (pattern.to_owned(), shape)
+            }
+            2 => {
+                let other = *self.random.pick(OTHER);
+                let database = self.random.one(&["", "d."]);
+                (format!("{database}other.{}", other.name), Shape::of(&other))
+            }
+            3 => {
+                let (name, shape) = self.measurement();
+                let place =
+                    self.random
+                        .one(&["autogen.", "d..", "d.autogen.", "nope.", "x..", "other."]);
+                (format!("{place}{name}"), shape)
+            }
+            _ => self.measurement(),
+        }
+    }
+
+    fn measurement(&mut self) -> (String, Shape) {
+        let number = [0, 0, 0, 0, 1, 1, 2, 3, 3, 4, 4, 5, 6, 7, 8][self.random.below(15)];
+        let measurement = &MEASUREMENTS[number];
+        (quoted(measurement.name), Shape::of(measurement))
+    }
+
+    fn groups(&mut self, shape: &Shape, is_windowed: bool) -> (Vec<String>, Vec<String>) {
+        let mut groups = Vec::new();
+        let mut tags = Vec::new();
+        if is_windowed {
+            let every = self.random.one(shape.windows);
+            let offset = self.random.one(&[
+                "",
+                "",
+                "",
+                "",
+                ", 3s",
+                ", -4s",
+                ", 1h",
+                ", '1970-01-01T00:00:03Z'",
+            ]);
+            groups.push(format!("time({every}{offset})"));
+        }
+        match self.random.below(10) {
+            0 => {
+                groups.push("*".to_owned());
+                tags.extend(shape.tags.iter().cloned());
+            }
+            1 => {
+                groups.push(self.random.one(&["/./", "/o/", "/^(pod|k)$/"]).to_owned());
+            }
+            2 => groups.push("nothing".to_owned()),
+            3..6 if !shape.tags.is_empty() => {
+                for _ in 0..=self.random.below(2) {
+                    let tag = self.random.pick(&shape.tags).clone();
+                    if !tags.contains(&tag) {
+                        groups.push(tag.clone());
+                        tags.push(tag);
+                    }
+                }
+            }
+            _ => {}
+        }
+        (groups, tags)
     }
 }

@@ -1,14 +1,45 @@
 //! What our side answers.
 
 use plimsoll_engine::{Engine, Timestamp};
+use plimsoll_query::ast::Statement;
 use plimsoll_query::json::{Epoch, write_series, write_string};
 use plimsoll_query::rows::{Message, Rows};
 use plimsoll_query::{Cancel, Context, Effect, Error, Limits, Options, Outcome, Points, Sink};
 
 use super::data;
 
-/// What our side answers, as the server prints it.
+/// How an answer is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Form<'a> {
+    /// The parameter `epoch`.
+    pub epoch: &'a str,
+    /// Rows of a piece; none: the answer comes whole.
+    pub chunk_size: Option<usize>,
+    pub now: Timestamp,
+}
+
+/// What our side answers a day after the data starts.
+#[allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "not every test asks both"
+)]
 pub fn ours(engine: &Engine, epoch: &str, query: &str) -> String {
+    let form = Form {
+        epoch,
+        chunk_size: None,
+        now: Timestamp(data::START + data::DAY),
+    };
+    ours_as(engine, form, query)
+}
+
+/// What our side answers, as the server prints it.
+#[allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "not every test asks both"
+)]
+pub fn ours_as(engine: &Engine, form: Form<'_>, query: &str) -> String {
     let statements = match plimsoll_query::parse(query, &Default::default()) {
         Ok(statements) => statements,
         Err(error) => {
@@ -17,45 +48,85 @@ pub fn ours(engine: &Engine, epoch: &str, query: &str) -> String {
             return String::from_utf8(out).unwrap() + "}\n";
         }
     };
+    let mut results = Vec::new();
+    let mut has_failed = false;
+    for (number, statement) in statements.iter().enumerate() {
+        let (series, error) = if has_failed {
+            (Vec::new(), Some("not executed".to_owned()))
+        } else {
+            run(engine, form, statement)
+        };
+        has_failed |= error.is_some();
+        match form.chunk_size {
+            None => results.push(result(number, &series, error.as_deref(), false, form.epoch)),
+            Some(_) => {
+                for (at, rows) in series.iter().enumerate() {
+                    let is_last = at + 1 == series.len() && error.is_none();
+                    let rows = std::slice::from_ref(rows);
+                    results.push(result(number, rows, None, !is_last, form.epoch));
+                }
+                if series.is_empty() || error.is_some() {
+                    results.push(result(number, &[], error.as_deref(), false, form.epoch));
+                }
+            }
+        }
+    }
+    match form.chunk_size {
+        None if results.is_empty() => "{}\n".to_owned(),
+        None => format!("{{\"results\":[{}]}}\n", results.join(",")),
+        Some(_) => results
+            .iter()
+            .map(|result| format!("{{\"results\":[{result}]}}\n"))
+            .collect(),
+    }
+}
+
+fn run(engine: &Engine, form: Form<'_>, statement: &Statement) -> (Vec<Rows>, Option<String>) {
     let limits = Limits::default();
     let cancel = Cancel::default();
-    let mut out = b"{\"results\":[".to_vec();
-    for (number, statement) in statements.iter().enumerate() {
-        if number > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(format!("{{\"statement_id\":{number}").as_bytes());
-        let snapshot = engine.snapshot();
-        let context = Context {
-            snapshot: &snapshot,
-            database: "d",
-            policy: "",
-            now: Timestamp(data::START + data::DAY),
-            limits: &limits,
-            cancel: &cancel,
-            chunk_size: None,
-            options: Options::default(),
-        };
-        let mut sink = Writing {
-            engine,
-            series: Vec::new(),
-        };
-        let result = plimsoll_query::execute(statement, &context, &mut sink);
-        let result = result.and_then(|outcome| apply(engine, outcome));
-        for (index, series) in sink.series.iter().enumerate() {
-            out.extend_from_slice(if index == 0 { b",\"series\":[" } else { b"," });
-            write_series(series, Epoch::parse(epoch), &mut out);
-        }
-        if !sink.series.is_empty() {
-            out.push(b']');
-        }
-        if let Err(error) = result {
-            out.extend_from_slice(b",\"error\":");
-            write_string(&error.to_string(), &mut out);
-        }
-        out.push(b'}');
+    let snapshot = engine.snapshot();
+    let context = Context {
+        snapshot: &snapshot,
+        database: "d",
+        policy: "",
+        now: form.now,
+        limits: &limits,
+        cancel: &cancel,
+        chunk_size: form.chunk_size,
+        options: Options::default(),
+    };
+    let mut sink = Writing {
+        engine,
+        series: Vec::new(),
+    };
+    let ended = plimsoll_query::execute(statement, &context, &mut sink);
+    let ended = ended.and_then(|outcome| apply(engine, outcome));
+    (sink.series, ended.err().map(|error| error.to_string()))
+}
+
+fn result(
+    number: usize,
+    series: &[Rows],
+    error: Option<&str>,
+    is_partial: bool,
+    epoch: &str,
+) -> String {
+    let mut out = format!("{{\"statement_id\":{number}").into_bytes();
+    for (index, rows) in series.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b",\"series\":[" } else { b"," });
+        write_series(rows, Epoch::parse(epoch), &mut out);
     }
-    out.extend_from_slice(b"]}\n");
+    if !series.is_empty() {
+        out.push(b']');
+    }
+    if is_partial {
+        out.extend_from_slice(b",\"partial\":true");
+    }
+    if let Some(error) = error {
+        out.extend_from_slice(b",\"error\":");
+        write_string(error, &mut out);
+    }
+    out.push(b'}');
     String::from_utf8(out).unwrap()
 }
 

@@ -407,7 +407,6 @@ pub const DEVIATIONS: &[(&str, &str)] = &[
         "SELECT ticks / 2, ticks % 7, ticks / 0, ticks % 0 FROM cpu LIMIT 4",
         TIES,
     ),
-    ("SELECT usage FROM cpu WHERE up != true LIMIT 3", TIES),
     ("SELECT usage FROM cpu WHERE ticks > usage LIMIT 3", TIES),
     ("SELECT usage FROM cpu WHERE abs(usage) > 2.5 LIMIT 3", TIES),
     (

@@ -26,7 +26,7 @@ impl Caller<'_> {
         let takes = Counter::takes(job.argument.field_type);
         let part = |_, block: Block| {
             if !takes {
-                return Err(wrong_type(job));
+                return Err(wrong_type(&job.call.name, job.argument.field_type));
             }
             let grown = |values| Grown::of(counter, &job.windows, &block.times, values);
             Ok(block.values.as_ref().map(grown))
