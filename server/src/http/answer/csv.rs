@@ -131,4 +131,12 @@ mod tests {
                         \nname,tags,time,v,s\nm,a=x\\ y,0,,\"q\"\"c\"\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
+
+    #[test]
+    fn a_list_is_its_texts_with_spaces_between_them() {
+        let list = |texts: &[&str]| Cell::List(texts.iter().map(|text| (*text).into()).collect());
+        let shown = text(&list(&["http://a:1", "udp://b:2"]), Epoch::Seconds);
+        assert_eq!(shown, "http://a:1 udp://b:2");
+        assert_eq!(text(&list(&[]), Epoch::Seconds), "");
+    }
 }
