@@ -184,12 +184,12 @@ fn run_select(
     context: &Context<'_>,
     emitter: &mut Emitter<'_>,
 ) -> Result<()> {
-    find_databases(select, context)?;
     let mut target = select.target.clone();
     if let Some(target) = &mut target {
         let catalog = context.snapshot.catalog();
         continuous::qualify(target, catalog, context.database, context.policy)?;
     }
+    find_databases(select, context)?;
     let mut checked = check::check(select, context.now)?;
     if target.is_some() && checked.select.fill == Fill::Null {
         // InfluxDB writes no zeros of count() that nobody asked for.
@@ -216,7 +216,7 @@ fn run_select(
     writer.finish(emitter)
 }
 
-/// Looks for the databases of FROM, which InfluxDB does before it looks at the rest.
+/// Looks for the databases of FROM, which InfluxDB does before it looks at the rest, but for INTO.
 fn find_databases(select: &Select, context: &Context<'_>) -> Result<()> {
     for source in &select.sources {
         match source {
