@@ -31,10 +31,11 @@ pub(crate) fn retention_policies(
             text(&go_duration(policy.retention.as_ns())),
             text(&go_duration(policy.shard_duration_ns)),
             Cell::Integer(i64::from(policy.replication)),
+            // Before the newest line's two columns, for clients that read it by its place.
+            Cell::Boolean(policy.name == database.default_policy),
             // There are no write limits: Go's zero.
             text("0s"),
             text("0s"),
-            Cell::Boolean(policy.name == database.default_policy),
         ]
     });
     let columns = [
@@ -42,9 +43,9 @@ pub(crate) fn retention_policies(
         "duration",
         "shardGroupDuration",
         "replicaN",
+        "default",
         "futureWriteLimit",
         "pastWriteLimit",
-        "default",
     ];
     emitter.rows(table("", &columns, values.collect()))
 }

@@ -109,9 +109,9 @@ fn write_limits(difference: &Difference<'_>) -> bool {
     };
     let rows = series["values"].as_array_mut().unwrap().iter_mut();
     for row in rows.filter_map(Value::as_array_mut) {
-        row.drain(4..6);
+        row.drain(5..7);
     }
-    series["columns"].as_array_mut().unwrap().drain(4..6);
+    series["columns"].as_array_mut().unwrap().drain(5..7);
     ours == *difference.theirs
 }
 

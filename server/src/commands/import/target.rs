@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// See the module.
 pub(in crate::commands) enum Target {
     Server {
-        connection: Connection,
+        connection: Box<Connection>,
         precision: String,
         name: String,
     },
@@ -47,7 +47,7 @@ impl Target {
         let url = server(url)?;
         Ok(Self::Server {
             name: url.to_string(),
-            connection: Connection::open(url, login, timeout)?,
+            connection: Box::new(Connection::open(url, login, timeout)?),
             precision: precision.to_owned(),
         })
     }
