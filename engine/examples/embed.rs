@@ -14,6 +14,10 @@ use plimsoll_engine::{
 
 const SECOND_NS: i64 = 1_000_000_000;
 
+/// Runs it.
+///
+/// # Errors
+/// Whatever the engine or the disk says.
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
     // The engine takes time from a clock: yours, or one that a test turns.
@@ -44,8 +48,8 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut most = Vec::new();
     for series in view.series("memory", &TagPredicate::All)? {
         let column = view.column(&series, "usage", FieldType::Integer)?;
-        let values = (0..column.times.len()).map(|row| column.values.value(row).to_owned());
-        most.push((series.tags.to_string(), values.last()));
+        let mut values = (0..column.times.len()).map(|row| column.values.value(row).to_owned());
+        most.push((series.tags.to_string(), values.next_back()));
     }
     let last = Some(FieldValue::Integer(4096 * 59));
     let expected = ["namespace=web,pod=a", "namespace=web,pod=b"];
