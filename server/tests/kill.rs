@@ -41,7 +41,13 @@ fn write(client: &Client, first: u64, acknowledged: &AtomicU64) -> (BTreeSet<u64
     let (mut told, mut next) = (BTreeSet::new(), first);
     loop {
         let numbers = next..next + POINTS;
-        let line = |n: u64| format!("m,t=a{} n={n}i,s=\"{filling}\" {}\n", n % 5, 1 + n * 1000);
+        let line = |n: u64| {
+            format!(
+                "m,t=a{} n={n}i,s=\"{n}{filling}\" {}\n",
+                n % 5,
+                1 + n * 1000
+            )
+        };
         let body: String = numbers.clone().map(line).collect();
         next = numbers.end;
         let answer = client.try_send("POST", "/write?db=d", &[], body.as_bytes());
