@@ -5,18 +5,21 @@
 
 use std::path::{Path, PathBuf};
 
-use plimsoll_wal::Error as StorageError;
 use plimsoll_wal::storage::{ReadMode, Storage, copy_bytes};
 
+use crate::envelope::Envelope;
 use crate::varint::{Reader, put, put_text};
 use crate::{Error, Result};
 
 /// The list's name in a backup.
 pub const FILE: &str = "BACKUP";
-const MAGIC: &[u8; 8] = b"PLIMBACK";
 /// The format this program writes, and the newest it reads.
 const FORMAT: u32 = 1;
-const HEADER_BYTES: usize = 24;
+const ENVELOPE: Envelope = Envelope {
+    what: "the list of a backup",
+    magic: b"PLIMBACK",
+    format: FORMAT,
+};
 /// Stands behind the name of a directory while it is restored.
 const UNFINISHED: &str = ".restoring";
 
@@ -69,12 +72,7 @@ impl BackupList {
             put_text(&mut body, &file.path);
             put(&mut body, file.len_bytes);
         }
-        let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
-        out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&FORMAT.to_le_bytes());
-        out.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
-        out.extend_from_slice(&(body.len() as u64).to_le_bytes());
-        out.extend_from_slice(&body);
+        let out = ENVELOPE.seal(&body);
         let file = storage.create(&directory.join(FILE))?;
         file.write_at(0, &out)?;
         file.sync()?;
@@ -84,35 +82,9 @@ impl BackupList {
 }
 
 fn decode(bytes: &[u8], path: &Path) -> Result<BackupList> {
-    let corrupt = |offset: usize| Error::Corrupt {
-        what: "the list of a backup",
-        path: path.to_owned(),
-        offset: offset as u64,
-    };
-    let header = bytes.get(..HEADER_BYTES).ok_or_else(|| corrupt(0))?;
-    if &header[..8] != MAGIC {
-        return Err(corrupt(0));
-    }
-    let word = |at: usize| {
-        u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-    };
-    if word(8) > FORMAT {
-        return Err(StorageError::NewerFormat {
-            path: path.to_owned(),
-            found: word(8),
-            known: FORMAT,
-        }
-        .into());
-    }
-    let body = &bytes[HEADER_BYTES..];
-    let len = u64::from(word(16)) | u64::from(word(20)) << 32;
-    if word(8) == 0 || len != body.len() as u64 || crc32fast::hash(body) != word(12) {
-        return Err(corrupt(8));
-    }
-    let mut reader = Reader::new(body);
-    list(&mut reader)
-        .filter(|list| reader.is_empty() && list.files.iter().all(is_inside))
-        .ok_or_else(|| corrupt(HEADER_BYTES + reader.offset()))
+    ENVELOPE.open(bytes, path, |reader, _| {
+        list(reader).filter(|list| list.files.iter().all(is_inside))
+    })
 }
 
 fn list(reader: &mut Reader<'_>) -> Option<BackupList> {

@@ -51,6 +51,7 @@ pub mod clock;
 pub mod codec;
 mod compaction;
 pub mod engine;
+mod envelope;
 pub mod error;
 mod head;
 pub mod inspect;

@@ -6,25 +6,28 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use plimsoll_wal::Error as StorageError;
 use plimsoll_wal::storage::{ReadMode, Storage};
 
+use crate::Result;
 use crate::catalog::{Catalog, ContinuousQuery, Database, DatabaseId, Policy, PolicyId, Retention};
+use crate::envelope::Envelope;
 use crate::log::{put_subscription, subscription};
 use crate::model::Timestamp;
 use crate::partition::{Mask, PartitionId};
 use crate::segment::SegmentFacts;
 use crate::tombstone::Tombstone;
 use crate::varint::{Reader, put, put_signed, put_text};
-use crate::{Error, Result};
 
 /// The file's name in the data directory.
 pub(crate) const FILE: &str = "MANIFEST";
 const TEMPORARY: &str = "MANIFEST.new";
-const MAGIC: &[u8; 8] = b"PLIMMANI";
 /// The format this program writes, and the newest it reads.
 pub const FORMAT: u32 = 3;
-const HEADER_BYTES: usize = 24;
+const ENVELOPE: Envelope = Envelope {
+    what: "manifest",
+    magic: b"PLIMMANI",
+    format: FORMAT,
+};
 
 /// A partition as the manifest names it.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,13 +130,7 @@ impl Manifest {
                 }
             }
         }
-        let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
-        out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&FORMAT.to_le_bytes());
-        out.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
-        out.extend_from_slice(&(body.len() as u64).to_le_bytes());
-        out.extend_from_slice(&body);
-        out
+        ENVELOPE.seal(&body)
     }
 }
 
@@ -182,35 +179,7 @@ fn put_segment(out: &mut Vec<u8>, segment: &SegmentEntry) {
 }
 
 fn decode(bytes: &[u8], path: &Path) -> Result<Manifest> {
-    let corrupt = |offset: u64| Error::Corrupt {
-        what: "manifest",
-        path: path.to_owned(),
-        offset,
-    };
-    let header = bytes.get(..HEADER_BYTES).ok_or_else(|| corrupt(0))?;
-    if &header[..8] != MAGIC {
-        return Err(corrupt(0));
-    }
-    let word = |at: usize| {
-        u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-    };
-    if word(8) > FORMAT {
-        return Err(StorageError::NewerFormat {
-            path: path.to_owned(),
-            found: word(8),
-            known: FORMAT,
-        }
-        .into());
-    }
-    let body = &bytes[HEADER_BYTES..];
-    let len = u64::from(word(16)) | u64::from(word(20)) << 32;
-    if word(8) == 0 || len != body.len() as u64 || crc32fast::hash(body) != word(12) {
-        return Err(corrupt(8));
-    }
-    let mut reader = Reader::new(body);
-    manifest(&mut reader, word(8))
-        .filter(|_| reader.is_empty())
-        .ok_or_else(|| corrupt((HEADER_BYTES + reader.offset()) as u64))
+    ENVELOPE.open(bytes, path, manifest)
 }
 
 /// The format that first had tombstones.

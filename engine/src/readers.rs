@@ -4,19 +4,22 @@
 
 use std::path::Path;
 
-use plimsoll_wal::Error as StorageError;
 use plimsoll_wal::storage::{ReadMode, Storage};
 
+use crate::Result;
+use crate::envelope::Envelope;
 use crate::varint::{Reader, put, put_text};
-use crate::{Error, Result};
 
 /// The file's name in the data directory.
 pub(crate) const FILE: &str = "READERS";
 const TEMPORARY: &str = "READERS.new";
-const MAGIC: &[u8; 8] = b"PLIMREAD";
 /// The format this program writes, and the newest it reads.
 const FORMAT: u32 = 1;
-const HEADER_BYTES: usize = 24;
+const ENVELOPE: Envelope = Envelope {
+    what: "reader position table",
+    magic: b"PLIMREAD",
+    format: FORMAT,
+};
 
 /// The most readers of one engine: each may hold the log back.
 pub const READERS_MAX: usize = 64;
@@ -123,46 +126,12 @@ impl Positions {
             put(&mut body, position.frames_dropped);
             put(&mut body, position.bytes_dropped);
         }
-        let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
-        out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&FORMAT.to_le_bytes());
-        out.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
-        out.extend_from_slice(&(body.len() as u64).to_le_bytes());
-        out.extend_from_slice(&body);
-        out
+        ENVELOPE.seal(&body)
     }
 }
 
 fn decode(bytes: &[u8], path: &Path) -> Result<Positions> {
-    let corrupt = |offset: usize| Error::Corrupt {
-        what: "reader position table",
-        path: path.to_owned(),
-        offset: offset as u64,
-    };
-    let header = bytes.get(..HEADER_BYTES).ok_or_else(|| corrupt(0))?;
-    if &header[..8] != MAGIC {
-        return Err(corrupt(0));
-    }
-    let word = |at: usize| {
-        u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-    };
-    if word(8) > FORMAT {
-        return Err(StorageError::NewerFormat {
-            path: path.to_owned(),
-            found: word(8),
-            known: FORMAT,
-        }
-        .into());
-    }
-    let body = &bytes[HEADER_BYTES..];
-    let len = u64::from(word(16)) | u64::from(word(20)) << 32;
-    if word(8) == 0 || len != body.len() as u64 || crc32fast::hash(body) != word(12) {
-        return Err(corrupt(8));
-    }
-    let mut reader = Reader::new(body);
-    positions(&mut reader)
-        .filter(|_| reader.is_empty())
-        .ok_or_else(|| corrupt(HEADER_BYTES + reader.offset()))
+    ENVELOPE.open(bytes, path, |reader, _| positions(reader))
 }
 
 fn positions(reader: &mut Reader<'_>) -> Option<Positions> {
