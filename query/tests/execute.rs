@@ -179,9 +179,9 @@ fn changes_of_the_catalog_are_effects() {
             text("720h0m0s"),
             text("24h0m0s"),
             Cell::Integer(1),
-            text("0s"),
-            text("0s"),
             Cell::Boolean(true),
+            text("0s"),
+            text("0s"),
         ]]
     );
 }
