@@ -155,8 +155,10 @@ pub fn write_cell(cell: &Cell, epoch: Epoch, zone: Option<&TimeZone>, out: &mut 
 /// 1e21 on; `null` where it is not finite.
 pub fn write_float(value: f64, out: &mut Vec<u8>) {
     let size = value.abs();
+    let start = out.len();
     if !value.is_finite() {
         out.extend_from_slice(b"null");
+        return;
     } else if size == 0.0 || (1e-6..1e21).contains(&size) {
         print(out, format_args!("{value}"));
     } else {
@@ -167,6 +169,45 @@ pub fn write_float(value: f64, out: &mut Vec<u8>) {
             }
             _ => print(out, format_args!("{text}")),
         }
+    }
+    if let Some(digits) = out.get_mut(start..) {
+        to_even(value, digits);
+    }
+}
+
+/// Of two shortest texts that lie equally near Rust prints the greater one and Go the one that ends
+/// in an even digit.
+fn to_even(value: f64, text: &mut [u8]) {
+    let end = text.iter().position(|byte| *byte == b'e');
+    let exponent: i32 = match end.and_then(|end| text.get(end + 1..)) {
+        None => 0,
+        Some(digits) => std::str::from_utf8(digits)
+            .ok()
+            .and_then(|digits| digits.parse().ok())
+            .unwrap_or(0),
+    };
+    let end = end.unwrap_or(text.len());
+    let Some(point) = text.iter().position(|byte| *byte == b'.') else {
+        return;
+    };
+    let decimals = i32::try_from(end - point - 1).unwrap_or(0) - exponent;
+    // A number that is odd in units of 2^-n has n decimals, of which the last is a 5: here one more
+    // than were printed.
+    let bits = value.to_bits();
+    let power = i32::try_from(bits >> 52 & 0x7ff).unwrap_or(0).max(1) - 1075;
+    let is_subnormal = bits >> 52 & 0x7ff == 0;
+    let mantissa = bits & ((1 << 52) - 1) | (u64::from(!is_subnormal) << 52);
+    let zeros = i32::try_from(mantissa.trailing_zeros()).unwrap_or(0);
+    let Some(last) = text.get(end - 1).copied() else {
+        return;
+    };
+    if power + zeros != -(decimals + 1) || last % 2 == 0 {
+        return;
+    }
+    text[end - 1] = last - 1;
+    let is_same = std::str::from_utf8(text).is_ok_and(|text| text.parse() == Ok(value));
+    if !is_same {
+        text[end - 1] = last;
     }
 }
 
@@ -274,6 +315,13 @@ mod tests {
             (-1.5e300, "-1.5e+300"),
             (1e-6, "0.000001"),
             (9.5e-7, "9.5e-7"),
+            // Two shortest texts lie equally near.
+            (222_399_981_598_543.0 + 0.125, "222399981598543.12"),
+            (-222_399_981_598_543.0 - 0.125, "-222399981598543.12"),
+            (222_399_981_598_543.0 + 0.375, "222399981598543.38"),
+            (0.5, "0.5"),
+            (2.5, "2.5"),
+            (5e-324, "5e-324"),
             (f64::NAN, "null"),
             (f64::NEG_INFINITY, "null"),
         ];

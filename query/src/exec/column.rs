@@ -268,7 +268,7 @@ pub fn cast_cell(cell: &Cell, field_type: FieldType) -> Option<FieldValue> {
         (FieldType::Float, Cell::Float(v)) => FieldValue::Float(*v),
         (FieldType::Float, Cell::Integer(v)) => FieldValue::Float(*v as f64),
         (FieldType::Float, Cell::Unsigned(v)) => FieldValue::Float(*v as f64),
-        (FieldType::Integer, Cell::Float(v)) => FieldValue::Integer(*v as i64),
+        (FieldType::Integer, Cell::Float(v)) => FieldValue::Integer(integer(*v)),
         (FieldType::Integer, Cell::Integer(v)) => FieldValue::Integer(*v),
         (FieldType::Integer, Cell::Unsigned(v)) => FieldValue::Integer(*v as i64),
         (FieldType::Unsigned, Cell::Float(v)) => FieldValue::Unsigned(*v as u64),
@@ -300,7 +300,7 @@ pub fn cast(values: &Values, field_type: FieldType) -> Option<Values> {
             Values::Float(v.iter().map(|v| *v as f64).collect())
         }
         (FieldType::Integer, Values::Float(v)) => {
-            Values::Integer(v.iter().map(|v| *v as i64).collect())
+            Values::Integer(v.iter().map(|v| integer(*v)).collect())
         }
         (FieldType::Integer, Values::Unsigned(v)) => {
             Values::Integer(v.iter().map(|v| *v as i64).collect())
@@ -313,6 +313,20 @@ pub fn cast(values: &Values, field_type: FieldType) -> Option<Values> {
         }
         _ => return None,
     })
+}
+
+/// A float as an integer, as Go casts it on a PC: what no integer is is the least one.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a cast of the language: it may lose"
+)]
+fn integer(value: f64) -> i64 {
+    const END: f64 = 9_223_372_036_854_775_808.0;
+    if (-END..END).contains(&value) {
+        value as i64
+    } else {
+        i64::MIN
+    }
 }
 
 /// Whether values of `from` can be read as `to`.

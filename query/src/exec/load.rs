@@ -365,7 +365,10 @@ fn from_table(
     };
     let mut values = values;
     if let Some((node, references)) = &derived.filter {
-        let columns: Vec<Column> = references.iter().map(|r| inner.in_filter(r)).collect();
+        let columns: Vec<Column> = references
+            .iter()
+            .map(|(reference, kind)| inner.in_filter(reference, *kind))
+            .collect();
         let all = (0_u32..).take(table.times.len());
         let candidates: Vec<u32> = rows.unwrap_or_else(|| all.collect());
         let mut places = Vec::new();
@@ -429,22 +432,45 @@ impl Inner<'_> {
         }
     }
 
-    /// A name in the outer WHERE: a column of the answer, or else a tag.
-    fn in_filter(&self, reference: &Reference) -> Column {
+    /// A name in the outer WHERE: a column of the answer as the type that it has there, or else a
+    /// tag.
+    fn in_filter(&self, reference: &Reference, kind: Kind) -> Column {
         let outputs = &self.derived.plan.fields;
         let at = outputs
             .iter()
             .position(|output| *output.column == *reference.name);
         match at {
-            Some(at) => self.table.columns[at].clone(),
+            Some(at) => {
+                let column = self.table.columns[at].clone();
+                match kind {
+                    Kind::Value(wanted) => cast_column(column, wanted),
+                    Kind::Tag | Kind::Unknown => column,
+                }
+            }
             None => self.tag(&reference.name),
         }
     }
 }
 
-/// A column as `wanted`; what has no such cast stays as it is.
+/// A column as `wanted`; what has no such cast stays as it is. What is no number stays so,
+/// which is printed as null and is not filled.
 fn cast_column(column: Column, wanted: FieldType) -> Column {
+    let has_none = |values: &[f64]| values.iter().any(|value| value.is_nan());
     match column {
+        Column::Typed {
+            values: Values::Float(values),
+            present,
+        } if wanted != FieldType::Float && has_none(&values) => {
+            let column = Column::Typed {
+                values: Values::Float(values),
+                present,
+            };
+            let cells = column.into_cells().into_iter().map(|cell| match cell {
+                Cell::Float(value) if value.is_nan() => cell,
+                cell => cast_cell(&cell, wanted).map_or(cell, cell_from),
+            });
+            Column::from_cells(cells.collect())
+        }
         Column::Same(cell, len) => {
             let cast = cast_cell(&cell, wanted).map(cell_from);
             Column::Same(cast.unwrap_or(cell), len)

@@ -493,10 +493,12 @@ fn spread(groups: &[groups::Group<'_>]) -> Spread {
     }
 }
 
-/// Whether a SELECT reads a subquery: one of its calls has its argument there, or it has no calls.
+/// Whether a SELECT reads a subquery: one of its calls has its argument there and comes to
+/// something, or it has no calls.
 fn is_read(plan: &Plan, source: &Source) -> bool {
     let mut calls = plan.calls.iter();
-    plan.calls.is_empty() || calls.any(|(call, _)| source.has(&call.reference().name))
+    plan.calls.is_empty()
+        || calls.any(|(call, kind)| *kind != Kind::Unknown && source.has(&call.reference().name))
 }
 
 /// Refuses what makes no sense in a SELECT that is run, the innermost first.

@@ -106,7 +106,9 @@ impl Names {
                     tags.extend(stored.tag_keys.iter().cloned());
                 }
                 Source::Derived(derived) => {
-                    for output in &derived.plan.fields {
+                    let outputs = derived.plan.fields.iter();
+                    // What top() tells its points apart by can be named, but no wildcard means it.
+                    for output in outputs.filter(|output| output.origin == Origin::Asked) {
                         add(output.name.as_str().into(), output.kind);
                     }
                     tags.extend(derived.plan.own_tags.iter().cloned());

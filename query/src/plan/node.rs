@@ -52,7 +52,8 @@ impl Node {
                     (Cell::String(text), Self::Regex(regex)) => {
                         Cell::Boolean(regex.is_match(&text) == (*op == Operator::Matches))
                     }
-                    _ => Cell::Null,
+                    // What is no text matches nothing, and does not match nothing either.
+                    _ => Cell::Boolean(false),
                 }
             }
             Self::Binary(op, left, right) => binary(

@@ -43,8 +43,8 @@ pub(crate) struct Stored {
 pub(crate) struct Derived {
     /// It.
     pub(crate) plan: Plan,
-    /// The outer WHERE without time, over its rows, and the names in it.
-    pub(crate) filter: Option<(Node, Vec<Reference>)>,
+    /// The outer WHERE without time, over its rows, and the names in it with what they are.
+    pub(crate) filter: Option<(Node, Vec<(Reference, Kind)>)>,
 }
 
 impl Source {
@@ -209,6 +209,16 @@ pub(crate) fn compile_conditions(sources: &mut [Source], rest: Option<&Expr>) ->
             matches!(kind_over(sources, &reference), Kind::Value(_))
         })
         .collect();
+    let over_rows = match rest.map(compile_row).transpose()? {
+        None => None,
+        Some((node, references)) => {
+            let kinds = references.into_iter().map(|reference| {
+                let kind = kind_over(sources, &reference);
+                (reference, kind)
+            });
+            Some((node, kinds.collect::<Vec<_>>()))
+        }
+    };
     for source in sources {
         match source {
             Source::Stored(stored) => {
@@ -216,7 +226,7 @@ pub(crate) fn compile_conditions(sources: &mut [Source], rest: Option<&Expr>) ->
                 stored.conditions = Conditions::compile(rest, &stored.measurement, &is_field)?;
             }
             Source::Derived(derived) => {
-                derived.filter = rest.map(compile_row).transpose()?;
+                derived.filter.clone_from(&over_rows);
             }
         }
     }

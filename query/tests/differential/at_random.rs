@@ -90,7 +90,9 @@ impl<'a> Sides<'a> {
             now,
         };
         let ours = ours_as(&self.engine, form, query);
-        (compare(query, &ours, theirs.as_deref()), ours, theirs)
+        let again = |query: &str| ours_as(&self.engine, form, query);
+        let verdict = compare(query, &ours, theirs.as_deref(), &again);
+        (verdict, ours, theirs)
     }
 
     /// What the newest line answers.
@@ -139,8 +141,8 @@ pub fn answers(peers: Peers<'_>, seed: u64, file: &str) -> String {
     out
 }
 
-/// Runs `count` cases from `seed` on.
-pub fn run(peers: Peers<'_>, seed: u64, count: u64) -> Summary {
+/// Runs `count` cases from `seed` on; `found` hears of each failure before the run ends.
+pub fn run(peers: Peers<'_>, seed: u64, count: u64, found: &mut dyn FnMut(&str)) -> Summary {
     let mut summary = Summary::default();
     let mut done = 0;
     while done < count {
@@ -151,14 +153,21 @@ pub fn run(peers: Peers<'_>, seed: u64, count: u64) -> Summary {
             if summary.failures.len() >= FAILURES_MAX {
                 return summary;
             }
-            case(&sides, world, number, &writes, &mut summary);
+            case(&sides, world, number, &writes, &mut summary, found);
         }
         done += CASES_OF_A_WORLD;
     }
     summary
 }
 
-fn case(sides: &Sides<'_>, seed: u64, number: u64, writes: &[Write], summary: &mut Summary) {
+fn case(
+    sides: &Sides<'_>,
+    seed: u64,
+    number: u64,
+    writes: &[Write],
+    summary: &mut Summary,
+    found: &mut dyn FnMut(&str),
+) {
     let query = generate::query(seed, number);
     let mut random = Random::of(seed, number);
     let epoch = *random.pick(&["ns", "", "ms", "s", "u", "h", "x"]);
@@ -199,6 +208,7 @@ fn case(sides: &Sides<'_>, seed: u64, number: u64, writes: &[Write], summary: &m
                     writes,
                     summary.failures.len(),
                 );
+                found(&report);
                 summary.failures.insert(small, report);
             }
         }

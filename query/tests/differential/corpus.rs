@@ -11,6 +11,9 @@ use plimsoll_query::condition;
 
 use crate::data::{SECOND, START};
 
+/// How many are answered alike, and refused alike. None differs: a deviation would be a third count.
+pub const COUNTS: (usize, usize) = (727, 60);
+
 /// What the queries name of one measurement.
 #[derive(Default)]
 struct Named {
@@ -18,43 +21,88 @@ struct Named {
     tags: BTreeMap<String, String>,
 }
 
-/// The queries that can run, with their places taken out: all read one database.
-pub fn queries(corpus: &str) -> Vec<Statement> {
-    let mut found = Vec::new();
-    for line in corpus.lines() {
-        let Ok(statements) = plimsoll_query::parse(&expand(line), &Default::default()) else {
-            continue;
-        };
-        for mut statement in statements {
-            match &mut statement {
-                Statement::Select(select) if select.target.is_none() && !is_open(select) => {
-                    unplace(select);
-                }
-                Statement::ShowTagKeys(show)
-                | Statement::ShowTagValues(show)
-                | Statement::ShowFieldKeys(show)
-                | Statement::ShowMeasurements(show) => {
-                    show.database = None;
-                    for source in &mut show.sources {
-                        if let Source::Measurement(measurement) = source {
-                            measurement.database.clear();
-                            measurement.policy.clear();
-                        }
-                    }
-                }
-                _ => continue,
-            }
-            found.push(statement);
-        }
-    }
-    found
+/// One line of the corpus, as it is sent.
+pub struct Request {
+    /// The text.
+    pub text: String,
+    /// Its statements; none where it does not parse.
+    pub statements: Vec<Statement>,
 }
 
-/// Whether its windows go on until now, which is another time there.
+/// All lines, with macros replaced. All read one database: their places are taken out. Windows that
+/// would go on until now, which is another time there, end with the points.
+pub fn requests(corpus: &str) -> Vec<Request> {
+    corpus.lines().map(request).collect()
+}
+
+fn request(line: &str) -> Request {
+    let text = expand(line);
+    let Ok(mut statements) = plimsoll_query::parse(&text, &Default::default()) else {
+        return Request {
+            text,
+            statements: Vec::new(),
+        };
+    };
+    let mut is_changed = false;
+    for statement in &mut statements {
+        match statement {
+            Statement::Select(select) => {
+                unplace(select);
+                close(select);
+            }
+            Statement::ShowTagKeys(show)
+            | Statement::ShowTagValues(show)
+            | Statement::ShowFieldKeys(show)
+            | Statement::ShowMeasurements(show) => {
+                show.database = None;
+                for source in &mut show.sources {
+                    if let Source::Measurement(measurement) = source {
+                        measurement.database.clear();
+                        measurement.policy.clear();
+                    }
+                }
+            }
+            _ => continue,
+        }
+        is_changed = true;
+    }
+    let printed: Vec<String> = statements.iter().map(ToString::to_string).collect();
+    Request {
+        text: if is_changed { printed.join("; ") } else { text },
+        statements,
+    }
+}
+
+/// Bounds windows above that are not.
+fn close(select: &mut Select) {
+    if is_open(select) {
+        let end = format!("SELECT v FROM m WHERE time <= {}", START + 600 * SECOND);
+        let end = plimsoll_query::parse(&end, &Default::default()).expect("it is a statement");
+        let [Statement::Select(bound)] = end.as_slice() else {
+            panic!("it is a SELECT");
+        };
+        let bound = bound.condition.clone().expect("it has a condition");
+        select.condition = Some(match select.condition.take() {
+            None => bound,
+            Some(own) => Expr::Binary {
+                op: Operator::And,
+                left: Box::new(Expr::Paren(Box::new(own))),
+                right: Box::new(bound),
+            },
+        });
+    }
+    for source in &mut select.sources {
+        if let Source::Subquery(inner) = source {
+            close(inner);
+        }
+    }
+}
+
+/// Whether its windows go on until now.
 fn is_open(select: &Select) -> bool {
-    let (_, bounds) = condition::split(select.condition.as_ref(), Timestamp(START), &TimeZone::UTC)
-        .expect("the corpus' conditions make sense");
-    bounds.end.is_none() && matches!(group_by_interval(select), Ok(Some(_)))
+    let split = condition::split(select.condition.as_ref(), Timestamp(START), &TimeZone::UTC);
+    split.is_ok_and(|(_, bounds)| bounds.end.is_none())
+        && matches!(group_by_interval(select), Ok(Some(_)))
 }
 
 /// Replaces the macros of Grafana and Chronograf.
@@ -100,9 +148,9 @@ fn unplace(select: &mut Select) {
 }
 
 /// Points of three series for each measurement that is named: as line protocol, and as a batch.
-pub fn points(statements: &[Statement]) -> (String, Batch) {
+pub fn points(requests: &[Request]) -> (String, Batch) {
     let mut named: BTreeMap<String, Named> = BTreeMap::new();
-    for statement in statements {
+    for statement in requests.iter().flat_map(|request| &request.statements) {
         if let Statement::Select(select) = statement {
             collect(select, &mut named);
         }

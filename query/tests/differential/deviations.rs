@@ -2,117 +2,169 @@
 
 use jiff::tz::TimeZone;
 use plimsoll_engine::Timestamp;
-use plimsoll_query::ast::{Expr, Fill, Select, Source, Statement};
+use plimsoll_query::ast::{Expr, Select, Source, Statement};
 use plimsoll_query::condition;
 use serde_json::Value;
 
 use super::case::{each_select, measurements};
+
+#[path = "deviations/errors.rs"]
+mod errors;
+#[path = "deviations/names.rs"]
+mod names;
+#[path = "deviations/neighbours.rs"]
+mod neighbours;
+#[path = "deviations/numbers.rs"]
+mod numbers;
+#[path = "deviations/rewritten.rs"]
+mod rewritten;
+#[path = "deviations/rows.rs"]
+mod rows;
+#[path = "deviations/subqueries.rs"]
+mod subqueries;
+
+pub use errors::forgets_an_error;
+pub use names::comes_in_unmarked_pieces;
+pub use numbers::without_numbers;
+
+use errors::has_empty_column;
+use names::without_empty_tags;
+use numbers::MATHEMATICS;
 
 /// Two results of one statement that are not equal.
 pub struct Difference<'a> {
     pub statement: &'a Statement,
     pub ours: &'a Value,
     pub theirs: &'a Value,
+    /// Our result for another statement: where a deviation can be said as one, theirs has to equal
+    /// it.
+    pub instead: &'a dyn Fn(&Statement) -> Value,
+}
+
+impl Difference<'_> {
+    /// Whether neither side refuses the statement.
+    fn is_of_rows(&self) -> bool {
+        error(self.ours).is_empty() && error(self.theirs).is_empty()
+    }
+
+    /// Our result for the statement with its SELECT changed.
+    fn with(&self, change: &dyn Fn(&mut Select)) -> Option<Value> {
+        let Statement::Select(select) = self.statement else {
+            return None;
+        };
+        let mut select = select.clone();
+        change(&mut select);
+        Some((self.instead)(&Statement::Select(select)))
+    }
 }
 
 type Deviation = (&'static str, fn(&Difference<'_>) -> bool);
 
 const DEVIATIONS: &[Deviation] = &[
-    ("internal names", internal_names),
-    ("three digits", three_digits),
-    ("write limits", write_limits),
+    ("internal names", errors::internal_names),
+    ("three digits", errors::three_digits),
+    ("write limits", names::write_limits),
     ("no window before", no_window_before),
     ("ties", ties),
-    ("rows of subqueries", rows_of_subqueries),
+    ("first of ties", rows::first_of_ties),
+    ("rows of subqueries", subqueries::rows_of_subqueries),
     ("neighbours of ties", neighbours_of_ties),
-    ("digits of mathematics", digits_of_mathematics),
-    ("offset without limit", offset_without_limit),
-    ("mathematics over a subquery", mathematics_over_subquery),
-    ("abs of integers", abs_of_integers),
-    ("series of a subquery", series_of_subquery),
-    ("inexact sums", inexact_sums),
-    ("names of other shards", names_of_other_shards),
+    ("digits of mathematics", numbers::digits_of_mathematics),
+    ("offset without limit", rewritten::offset_without_limit),
+    ("mathematics over a subquery", rewritten::mathematics),
+    ("abs of integers", rewritten::abs_of_integers),
+    (
+        "series that a subquery leaves out",
+        rewritten::slimit_of_subquery,
+    ),
+    ("series of a subquery", subqueries::series_of_subquery),
+    ("inexact sums", numbers::inexact_sums),
+    ("names of other shards", names::names_of_other_shards),
     ("order of integrals", order_of_integrals),
-    ("a type where there is no point", type_without_points),
+    (
+        "a type where there is no point",
+        errors::type_without_points,
+    ),
     ("limit of ties", limit_of_ties),
-    ("rows before the range", rows_before_the_range),
+    ("top() from the end", rows::top_from_the_end),
+    ("a limit on what top() reads", rows::limit_of_top),
+    ("top() by a field", rows::top_by_field),
+    ("equally frequent", rows::mode_of_ties),
+    ("equal values", rows::percentile_of_equals),
+    ("rows before the range", subqueries::rows_before_the_range),
+    ("forecasts behind the range", rows::behind_the_range),
     ("a percentile that is none", percentile_of_none),
     ("distinct from the end", distinct_from_the_end),
-    ("tags of SHOW", or_of_missing_tags),
-    ("a type that nothing is read of", unread_type),
+    ("series by shard", names::series_by_shard),
+    ("tags of SHOW", names::or_of_missing_tags),
+    ("a type that nothing is read of", errors::unread_type),
     ("series without rows", series_without_rows),
-    ("a source without the argument", source_without_argument),
-    ("order of sums", order_of_sums),
+    ("one measurement twice", neighbours::same_measurement_twice),
+    (
+        "neighbours in a subquery's rows",
+        neighbours::over_unordered_rows,
+    ),
+    (
+        "an offset of a window that is not read",
+        errors::unread_offset,
+    ),
+    (
+        "a source without the argument",
+        subqueries::source_without_argument,
+    ),
+    ("order of sums", numbers::order_of_sums),
 ];
 
 /// The deviation that explains a difference.
 pub fn name(difference: &Difference<'_>) -> Option<&'static str> {
-    DEVIATIONS
-        .iter()
-        .find(|(_, explains)| explains(difference))
-        .map(|(name, _)| *name)
+    let find = |difference: &Difference<'_>| {
+        let mut all = DEVIATIONS.iter();
+        let found = all.find(|(_, explains)| explains(difference));
+        found.map(|(name, _)| *name)
+    };
+    find(difference).or_else(|| {
+        // Another one beside the tags of other shards.
+        let instead = |statement: &Statement| without_empty_tags(&(difference.instead)(statement));
+        let (ours, theirs) = (
+            without_empty_tags(difference.ours),
+            without_empty_tags(difference.theirs),
+        );
+        find(&Difference {
+            statement: difference.statement,
+            ours: &ours,
+            theirs: &theirs,
+            instead: &instead,
+        })
+    })
 }
 
-/// The deviation that explains a difference of whole bodies.
-pub fn of_request(_query: &str, _parses: bool, ours: &str, theirs: &str) -> Option<&'static str> {
-    if theirs.contains("unsupported value: ") && !theirs.starts_with('{') && ours.contains("null") {
-        return Some("not finite");
+/// The deviation that explains a difference of whole bodies: a number that is not finite breaks
+/// theirs, or a piece of it, and is null in ours.
+pub fn of_request(ours: &str, theirs: &str) -> Option<&'static str> {
+    let is_broken = |line: &str| line.contains("unsupported value: ") && !line.starts_with('{');
+    if !theirs.lines().any(is_broken) || ours.lines().count() != theirs.lines().count() {
+        return None;
     }
-    None
+    let sizes = |line: &str| {
+        (
+            line.matches("],[").count(),
+            line.contains("\"partial\":true"),
+        )
+    };
+    let mut pieces = ours.lines().zip(theirs.lines());
+    pieces
+        .all(|(ours, theirs)| {
+            if is_broken(theirs) {
+                ours.contains("null")
+            } else {
+                sizes(ours) == sizes(theirs)
+            }
+        })
+        .then_some("not finite")
 }
 
 fn error(result: &Value) -> &str {
     result["error"].as_str().unwrap_or_default()
-}
-
-fn internal_names(difference: &Difference<'_>) -> bool {
-    let theirs = error(difference.theirs);
-    !error(difference.ours).is_empty()
-        && ["*query.", "*influxql.", "[panic:"]
-            .iter()
-            .any(|name| theirs.contains(name))
-}
-
-/// 1.6.7 forgets the error of a statement that others follow, and the last of these.
-pub fn forgets_an_error(ours: &[Value], theirs: &[Value]) -> Option<usize> {
-    let failed = ours.iter().position(|result| !error(result).is_empty())?;
-    let is_so = ours.len() > failed + 1
-        && ours[failed + 1..]
-            .iter()
-            .all(|result| error(result) == "not executed")
-        && theirs.len() == failed + 1
-        && error(&theirs[failed]) == "not executed";
-    is_so.then_some(failed)
-}
-
-/// 1.6.7 prints a float of a statement with three digits.
-fn three_digits(difference: &Difference<'_>) -> bool {
-    let (ours, theirs) = (error(difference.ours), error(difference.theirs));
-    let number = regex::Regex::new(r"[0-9]+\.[0-9]+").unwrap();
-    let cut = number.replace_all(ours, |found: &regex::Captures<'_>| {
-        format!("{:.3}", found[0].parse::<f64>().unwrap())
-    });
-    !ours.is_empty() && cut == theirs
-}
-
-/// The newest line's columns of SHOW RETENTION POLICIES.
-fn write_limits(difference: &Difference<'_>) -> bool {
-    if !matches!(
-        difference.statement,
-        Statement::ShowRetentionPolicies { .. }
-    ) {
-        return false;
-    }
-    let mut ours = difference.ours.clone();
-    let Some(series) = ours.pointer_mut("/series/0") else {
-        return false;
-    };
-    let rows = series["values"].as_array_mut().unwrap().iter_mut();
-    for row in rows.filter_map(Value::as_array_mut) {
-        row.drain(5..7);
-    }
-    series["columns"].as_array_mut().unwrap().drain(5..7);
-    ours == *difference.theirs
 }
 
 /// Before the earliest time there is no window: influxd's sum wraps, and it answers nothing.
@@ -127,7 +179,20 @@ fn no_window_before(difference: &Difference<'_>) -> bool {
         };
         has |= is_open && reads_before(select);
     });
-    has && difference.theirs.get("series").is_none() && error(difference.theirs).is_empty()
+    let (ours, theirs) = (error(difference.ours), error(difference.theirs));
+    if !theirs.is_empty() {
+        // No shard lies in a range that wrapped: fields have no types there.
+        let types = regex::Regex::new("::(float|integer|string|boolean|unsigned)").unwrap();
+        return has && types.replace_all(ours, "") == types.replace_all(theirs, "");
+    }
+    // Beside another call its cells are empty.
+    let is_beside = matches!(difference.statement, Statement::Select(_))
+        && times(difference.ours) == times(difference.theirs);
+    let mut has_several = false;
+    selects(difference.statement, &mut |select| {
+        has_several |= select.fields.len() > 1
+    });
+    has && (difference.theirs.get("series").is_none() || (has_several && is_beside))
 }
 
 fn has_nested_call(expr: &Expr) -> bool {
@@ -140,19 +205,6 @@ fn has_nested_call(expr: &Expr) -> bool {
         Expr::Paren(inner) => has_nested_call(inner),
         _ => false,
     }
-}
-
-/// Rows of a subquery that groups by tags, and not by time: 1.6.7 answers series after series, the
-/// newest line and we by time.
-fn rows_of_subqueries(difference: &Difference<'_>) -> bool {
-    let mut has = false;
-    selects(difference.statement, &mut |select| {
-        has |= select.sources.iter().any(|source| match source {
-            Source::Subquery(inner) => !inner.dimensions.is_empty(),
-            Source::Measurement(_) => false,
-        });
-    });
-    has && same_but_for_order(difference)
 }
 
 const NEIGHBOURS: &[&str] = &[
@@ -211,41 +263,6 @@ fn times(result: &Value) -> Value {
     times
 }
 
-const MATHEMATICS: &[&str] = &[
-    "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "exp", "ln", "log", "log2", "log10",
-    "pow",
-];
-
-/// The last digits of functions that are another machine's there: floats differ by their last digit.
-fn digits_of_mathematics(difference: &Difference<'_>) -> bool {
-    let mut has = false;
-    selects(difference.statement, &mut |select| {
-        has |= select
-            .fields
-            .iter()
-            .any(|field| calls(&field.expr, MATHEMATICS));
-    });
-    has && is_close(difference.ours, difference.theirs)
-}
-
-/// Whether two values are equal but for the last digits of floats.
-fn is_close(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) if a.is_f64() || b.is_f64() => {
-            let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());
-            (a - b).abs() <= 4.0 * f64::EPSILON * a.abs().max(b.abs()).max(1.0)
-        }
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_close(a, b))
-        }
-        (Value::Object(a), Value::Object(b)) => {
-            let mut pairs = a.iter().zip(b);
-            a.len() == b.len() && pairs.all(|((k, a), (l, b))| k == l && is_close(a, b))
-        }
-        _ => a == b,
-    }
-}
-
 /// Whether an expression calls one of these functions.
 fn calls(expr: &Expr, names: &[&str]) -> bool {
     match expr {
@@ -258,214 +275,42 @@ fn calls(expr: &Expr, names: &[&str]) -> bool {
     }
 }
 
-/// OFFSET without LIMIT: influxd leaves rows out behind the first.
-fn offset_without_limit(difference: &Difference<'_>) -> bool {
-    let mut has = false;
+/// integral() GROUP BY: influxd answers the last window of each series in random order, as a series
+/// of its own.
+fn order_of_integrals(difference: &Difference<'_>) -> bool {
+    let (mut has, mut is_joined) = (false, false);
     selects(difference.statement, &mut |select| {
-        has |= select.offset > 0 && select.limit == 0
-    });
-    has && error(difference.ours).is_empty() && error(difference.theirs).is_empty()
-}
-
-/// A function per row in WHERE over a subquery: influxd does not compute it, and takes no row.
-fn mathematics_over_subquery(difference: &Difference<'_>) -> bool {
-    let mut has = false;
-    selects(difference.statement, &mut |select| {
-        let reads_rows = select
-            .sources
-            .iter()
-            .any(|source| matches!(source, Source::Subquery(_)));
-        let condition = select.condition.as_ref();
-        let calls = condition.is_some_and(|c| calls(c, MATHEMATICS) || calls(c, &["abs"]));
-        has |= reads_rows && calls;
-    });
-    has && error(difference.theirs).is_empty()
-}
-
-/// abs() of an integer is wrong in 1.6.7.
-fn abs_of_integers(difference: &Difference<'_>) -> bool {
-    let mut has = false;
-    selects(difference.statement, &mut |select| {
-        has |= select
-            .fields
-            .iter()
-            .any(|field| calls(&field.expr, &["abs"]));
-        has |= select
-            .condition
-            .as_ref()
-            .is_some_and(|c| calls(c, &["abs"]));
-    });
-    has && error(difference.theirs).is_empty() && error(difference.ours).is_empty()
-}
-
-/// SHOW in chunks: influxd does not say that another series follows.
-pub fn comes_in_unmarked_pieces(statement: &Statement) -> bool {
-    matches!(
-        statement,
-        Statement::ShowTagKeys(_) | Statement::ShowTagValues(_)
-    )
-}
-
-/// LIMIT, OFFSET and fill() of a subquery that groups by tags: there they start again whenever the
-/// rows of its series take turns. SLIMIT and SOFFSET mean its series; there they mean nothing.
-fn series_of_subquery(difference: &Difference<'_>) -> bool {
-    let mut has = false;
-    selects(difference.statement, &mut |select| {
-        let outer_groups = !select.dimensions.is_empty();
-        has |= select.sources.iter().any(|source| match source {
-            Source::Subquery(inner) => {
-                let has_tags = |select: &Select| {
-                    let mut all = select.dimensions.iter();
-                    all.any(|dimension| !matches!(dimension.expr, Expr::Call(_)))
-                };
-                let is_cut = inner.limit > 0 || inner.offset > 0;
-                let is_filled = !matches!(inner.fill, Fill::Null | Fill::None);
-                let has_several = inner.fields.len() > 1
-                    && inner.fields.iter().any(|field| is_over_points(&field.expr));
-                inner.slimit > 0
-                    || inner.soffset > 0
-                    || (has_several && has_tags(inner))
-                    || ((is_cut || is_filled) && (has_tags(inner) || outer_groups))
-            }
-            Source::Measurement(_) => false,
-        });
-    });
-    has && error(difference.ours).is_empty() && error(difference.theirs).is_empty()
-}
-
-const SUMS: &[&str] = &[
-    "sum",
-    "mean",
-    "stddev",
-    "integral",
-    "spread",
-    "cumulative_sum",
-    "moving_average",
-    "derivative",
-    "difference",
-    "non_negative_derivative",
-    "non_negative_difference",
-    "holt_winters",
-    "holt_winters_with_fit",
-    "median",
-];
-
-/// Sums of numbers at the ends of their types depend on the order in which they are added: there it
-/// is that of shards, and of a heap. All else is the same.
-fn inexact_sums(difference: &Difference<'_>) -> bool {
-    let mut has = false;
-    selects(difference.statement, &mut |select| {
-        let is_inexact = measurements(select)
-            .iter()
-            .any(|measurement| measurement.is_inexact);
-        has |= is_inexact && select.fields.iter().any(|field| calls(&field.expr, SUMS));
-    });
-    has && without_numbers(difference.ours) == without_numbers(difference.theirs)
-}
-
-/// A result whose rows have their times, and nothing in place of other numbers.
-fn without_numbers(result: &Value) -> Value {
-    let mut result = result.clone();
-    let Some(series) = result.get_mut("series").and_then(Value::as_array_mut) else {
-        return result;
-    };
-    let rows = series
-        .iter_mut()
-        .filter_map(|series| series.get_mut("values"));
-    for row in rows.filter_map(Value::as_array_mut).flatten() {
-        let cells = row.as_array_mut().unwrap();
-        for cell in cells.iter_mut().skip(1).filter(|cell| cell.is_number()) {
-            *cell = Value::Null;
+        let mut fields = select.fields.iter();
+        if !fields.any(|field| calls(&field.expr, &["integral"])) {
+            return;
         }
-    }
-    result
-}
-
-/// influxd's index knows the tags and fields that a measurement has anywhere in the database: in
-/// other policies, and in shards outside the range. Here they are those of the partitions that are
-/// read; the columns that are more there hold nothing.
-fn names_of_other_shards(difference: &Difference<'_>) -> bool {
-    let mut reads_other = false;
-    selects(difference.statement, &mut |select| {
-        let in_other = select.sources.iter().any(|source| match source {
-            Source::Measurement(measurement) => measurement.policy == "other",
-            Source::Subquery(_) => false,
-        });
-        reads_other |= in_other && select.condition.is_some();
+        has = true;
+        let is_alone = select.fields.len() == 1
+            && matches!(&select.fields[0].expr, Expr::Call(call)
+                if matches!(call.arguments.first(), Some(Expr::Reference(_))));
+        is_joined |= !select.dimensions.is_empty() && !is_alone;
     });
-    let is_error = !error(difference.ours).is_empty() || !error(difference.theirs).is_empty();
-    if is_error {
+    if !has || !difference.is_of_rows() {
         return false;
     }
-    reads_other || without_empty(difference.ours) == without_empty(difference.theirs)
-}
-
-/// A result without the tags and columns that are empty.
-fn without_empty(result: &Value) -> Value {
-    let mut result = result.clone();
-    let Some(series) = result.get_mut("series").and_then(Value::as_array_mut) else {
-        return result;
-    };
-    for series in series {
-        if let Some(tags) = series.get_mut("tags").and_then(Value::as_object_mut) {
-            tags.retain(|_, value| value != "");
-        }
-        if series["tags"]
-            .as_object()
-            .is_some_and(serde_json::Map::is_empty)
-        {
-            series["tags"].take();
-        }
-        let count = series["columns"].as_array().map_or(0, Vec::len);
-        let Some(rows) = series["values"].as_array().cloned() else {
-            continue;
-        };
-        let is_kept = |at: &usize| rows.iter().any(|row| !row[*at].is_null());
-        let kept: Vec<usize> = (0..count).filter(is_kept).collect();
-        let pick = |row: &Value| kept.iter().map(|at| row[*at].clone()).collect::<Value>();
-        let columns = pick(&series["columns"]);
-        series["columns"] = columns;
-        series["values"] = rows.iter().map(pick).collect();
+    let (ours, theirs) = (
+        rows::by_tags(difference.ours),
+        rows::by_tags(difference.theirs),
+    );
+    // What stands beside an integral is joined with the series that comes by chance: the series
+    // and columns are the same.
+    if is_joined {
+        return theirs.keys().all(|series| ours.contains_key(series));
     }
-    result
-}
-
-/// integral() GROUP BY: influxd answers its series in random order.
-fn order_of_integrals(difference: &Difference<'_>) -> bool {
-    let mut has = false;
-    selects(difference.statement, &mut |select| {
-        has |= select
-            .fields
-            .iter()
-            .any(|field| calls(&field.expr, &["integral"]));
-    });
-    let sorted = |result: &Value| {
-        let mut result = result.clone();
-        if let Some(series) = result.get_mut("series").and_then(Value::as_array_mut) {
-            series.sort_by_cached_key(|series| series["tags"].to_string());
-        }
-        result
-    };
-    let several = |select: &Select| !select.dimensions.is_empty();
-    let mut is_joined = false;
-    selects(difference.statement, &mut |select| {
-        let beside =
-            select.fields.len() > 1 || matches!(select.fields[0].expr, Expr::Binary { .. });
-        is_joined |= several(select) && beside;
-    });
-    let is_error = !error(difference.ours).is_empty() || !error(difference.theirs).is_empty();
-    // What stands beside an integral is joined with the series that comes by chance.
-    has && !is_error && (is_joined || sorted(difference.ours) == sorted(difference.theirs))
-}
-
-/// A function on a field of a type that it does not take, where no series has a point in the range:
-/// refused there for what the shard holds outside of it, empty here.
-fn type_without_points(difference: &Difference<'_>) -> bool {
-    let theirs = error(difference.theirs);
-    theirs.starts_with("unsupported ")
-        && theirs.contains(" iterator type: *query.")
-        && error(difference.ours).is_empty()
-        && difference.ours.get("series").is_none()
+    let is_cut = matches!(difference.statement, Statement::Select(select)
+        if select.limit > 0 || select.offset > 0);
+    if is_cut {
+        let all = difference.with(&|select| (select.limit, select.offset) = (0, 0));
+        return all.is_some_and(|all| rows::are_some_of(difference.theirs, &all));
+    }
+    let is_nested = matches!(difference.statement, Statement::Select(select)
+        if select.sources.iter().any(|source| matches!(source, Source::Subquery(_))));
+    ours == theirs || (is_nested && ours.keys().eq(theirs.keys()))
 }
 
 /// What LIMIT and OFFSET cut off of rows of one time.
@@ -477,79 +322,60 @@ fn limit_of_ties(difference: &Difference<'_>) -> bool {
             .any(|measurement| measurement.has_ties);
         has |= reads_ties && (select.limit > 0 || select.offset > 0);
     });
-    has && times(difference.ours) == times(difference.theirs)
+    if !has || times(difference.ours) != times(difference.theirs) {
+        return false;
+    }
+    // The rows are some of those of their times.
+    let all = difference.with(&|select| (select.limit, select.offset) = (0, 0));
+    let is_flat = matches!(difference.statement, Statement::Select(select)
+        if select.sources.iter().all(|source| matches!(source, Source::Measurement(_))));
+    !is_flat || all.is_some_and(|all| rows::are_some_of(difference.theirs, &all))
 }
 
-/// Rows of a subquery whose window began before the range of the query around it: there a function
-/// without windows answers nothing then.
-fn rows_before_the_range(difference: &Difference<'_>) -> bool {
-    let mut has = false;
-    selects(difference.statement, &mut |select| {
-        let is_windowed = |select: &Select| {
-            let mut all = select.dimensions.iter();
-            all.any(|dimension| matches!(dimension.expr, Expr::Call(_)))
-        };
-        let below = select.sources.iter().any(|source| match source {
-            Source::Subquery(inner) => is_windowed(inner),
-            Source::Measurement(_) => false,
-        });
-        has |= below && !is_windowed(select) && plimsoll_query::check::has_call(select);
-    });
-    has && error(difference.theirs).is_empty() && difference.theirs.get("series").is_none()
-}
-
-/// percentile() by windows: influxd ends at the first window that has none.
+/// percentile() by windows: influxd ends at the first window that has none. Its rows are among ours.
 fn percentile_of_none(difference: &Difference<'_>) -> bool {
     let mut has = false;
     selects(difference.statement, &mut |select| {
-        has |= select
-            .fields
-            .iter()
-            .any(|field| calls(&field.expr, &["percentile"]));
+        let mut dimensions = select.dimensions.iter();
+        let is_windowed = dimensions.any(|dimension| matches!(dimension.expr, Expr::Call(_)));
+        let mut fields = select.fields.iter();
+        has |= is_windowed && fields.any(|field| calls(&field.expr, &["percentile"]));
     });
-    let rows = |result: &Value| {
-        let series = result["series"].as_array().into_iter().flatten();
-        series
-            .map(|series| series["values"].as_array().map_or(0, Vec::len))
-            .sum::<usize>()
-    };
-    let is_error = !error(difference.ours).is_empty() || !error(difference.theirs).is_empty();
-    has && !is_error && rows(difference.theirs) <= rows(difference.ours)
+    let is_alone = matches!(difference.statement, Statement::Select(select)
+        if select.fields.len() == 1
+            && select.sources.iter().all(|source| matches!(source, Source::Measurement(_))));
+    let count = |result: &Value| rows::by_tags(result).values().map(Vec::len).sum::<usize>();
+    has && difference.is_of_rows()
+        && if is_alone {
+            rows::are_some_of(difference.theirs, difference.ours)
+        } else {
+            count(difference.theirs) <= count(difference.ours)
+        }
 }
 
-/// SLIMIT and SOFFSET: there they count series without rows, too.
+/// SLIMIT and SOFFSET: there they count series without rows, too, and in each shard by themselves. Its
+/// rows are among those that there are without them.
 fn series_without_rows(difference: &Difference<'_>) -> bool {
     let Statement::Select(select) = difference.statement else {
         return false;
     };
-    let is_error = !error(difference.ours).is_empty() || !error(difference.theirs).is_empty();
-    let count = |result: &Value| result["series"].as_array().map_or(0, Vec::len);
-    select.slimit > 0 && !is_error && count(difference.theirs) <= count(difference.ours)
-}
-
-/// A call over several sources of which a subquery lacks its argument: influxd drops all of them.
-fn source_without_argument(difference: &Difference<'_>) -> bool {
-    let mut has = false;
-    selects(difference.statement, &mut |select| {
-        let has_subquery = select
-            .sources
-            .iter()
-            .any(|source| matches!(source, Source::Subquery(_)));
-        has |= select.sources.len() > 1 && has_subquery && plimsoll_query::check::has_call(select);
+    if select.slimit == 0 || !difference.is_of_rows() {
+        return false;
+    }
+    let all = difference.with(&|select| {
+        (select.slimit, select.soffset) = (0, 0);
+        (select.limit, select.offset) = (0, 0);
     });
-    has && error(difference.theirs).is_empty() && difference.theirs.get("series").is_none()
-}
-
-/// Functions that add floats up: there in the order of shards and of a heap.
-fn order_of_sums(difference: &Difference<'_>) -> bool {
-    let mut has = false;
-    selects(difference.statement, &mut |select| {
-        has |= select
-            .fields
-            .iter()
-            .any(|field| calls(&field.expr, &["stddev", "mean", "integral"]));
-    });
-    has && is_close(difference.ours, difference.theirs)
+    let is_computed = plimsoll_query::check::has_call(select);
+    all.is_some_and(|all| {
+        if is_computed {
+            let all = rows::by_tags(&all);
+            let theirs = rows::by_tags(difference.theirs);
+            theirs.keys().all(|series| all.contains_key(series))
+        } else {
+            rows::are_some_of(difference.theirs, &all)
+        }
+    })
 }
 
 /// distinct() in a descending query: 1.6.7 reads from the start, the newest line from the end.
@@ -565,25 +391,6 @@ fn distinct_from_the_end(difference: &Difference<'_>) -> bool {
         return false;
     };
     has && !select.is_ascending() && times(difference.ours) == times(difference.theirs)
-}
-
-/// 1.6.7 forgets series without a tag in an OR of SHOW.
-fn or_of_missing_tags(difference: &Difference<'_>) -> bool {
-    let condition = match difference.statement {
-        Statement::ShowTagKeys(show) | Statement::ShowTagValues(show) => &show.condition,
-        _ => return false,
-    };
-    let has_or = |expr: &Expr| expr.to_string().contains(" OR ");
-    let is_error = !error(difference.ours).is_empty() || !error(difference.theirs).is_empty();
-    condition.as_ref().is_some_and(has_or) && !is_error
-}
-
-/// A function on a column whose type it does not take, in a subquery of which only a column without
-/// a type is read: influxd does not notice.
-fn unread_type(difference: &Difference<'_>) -> bool {
-    error(difference.ours).contains("() is not supported on a field of type ")
-        && error(difference.theirs).is_empty()
-        && difference.theirs.get("series").is_none()
 }
 
 fn selects<'a>(statement: &'a Statement, visit: &mut dyn FnMut(&'a Select)) {
@@ -622,4 +429,12 @@ fn sort_ties(result: &mut Value) {
             rows.sort_by_cached_key(|row| (row[0].to_string(), row.to_string()));
         }
     }
+}
+
+/// Whether two results have the same rows in the same columns.
+fn same(a: &Value, b: &Value) -> bool {
+    let (mut a, mut b) = (a.clone(), b.clone());
+    sort_ties(&mut a);
+    sort_ties(&mut b);
+    a["series"] == b["series"]
 }

@@ -62,6 +62,19 @@ pub(super) fn statement(random: &mut Random) -> String {
                     "SHOW DATABASES",
                     "SHOW RETENTION POLICIES",
                     "SHOW RETENTION POLICIES ON d",
+                    "SHOW SERIES EXACT CARDINALITY",
+                    "SHOW SERIES EXACT CARDINALITY FROM cpu, net WHERE pod != 'a'",
+                    "SHOW SERIES EXACT CARDINALITY FROM mixed, hourly",
+                    "SHOW MEASUREMENT EXACT CARDINALITY",
+                    "SHOW MEASUREMENT EXACT CARDINALITY FROM /c/ WHERE pod = 'a'",
+                    "SHOW TAG KEY EXACT CARDINALITY",
+                    "SHOW TAG KEY CARDINALITY FROM cpu, net WHERE zone = 'eu'",
+                    "SHOW TAG VALUES EXACT CARDINALITY WITH KEY = pod",
+                    "SHOW TAG VALUES CARDINALITY FROM cpu WITH KEY IN (pod, node) WHERE zone = 'eu'",
+                    "SHOW TAG VALUES EXACT CARDINALITY FROM cpu, net WITH KEY =~ /o/",
+                    "SHOW FIELD KEY CARDINALITY",
+                    "SHOW FIELD KEY EXACT CARDINALITY FROM cpu, net, wild",
+                    "SHOW FIELD KEY CARDINALITY FROM nothing",
                 ])
                 .to_owned();
         }

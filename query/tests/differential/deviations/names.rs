@@ -1,0 +1,154 @@
+//! Deviations of which tags, columns and policies are named.
+
+use plimsoll_query::ast::{Cardinality, Expr, Source, Statement};
+use serde_json::Value;
+
+use super::{Difference, error, has_empty_column, rows, selects};
+
+/// The newest line's columns of SHOW RETENTION POLICIES.
+pub fn write_limits(difference: &Difference<'_>) -> bool {
+    if !matches!(
+        difference.statement,
+        Statement::ShowRetentionPolicies { .. }
+    ) {
+        return false;
+    }
+    let mut ours = difference.ours.clone();
+    let Some(series) = ours.pointer_mut("/series/0") else {
+        return false;
+    };
+    let rows = series["values"].as_array_mut().unwrap().iter_mut();
+    for row in rows.filter_map(Value::as_array_mut) {
+        row.drain(5..7);
+    }
+    series["columns"].as_array_mut().unwrap().drain(5..7);
+    ours == *difference.theirs
+}
+
+/// influxd's index knows the tags and fields that a measurement has anywhere in the database: in
+/// other policies, and in shards outside the range. Here they are those of the partitions that are
+/// read; the columns that are more there hold nothing.
+pub fn names_of_other_shards(difference: &Difference<'_>) -> bool {
+    let mut reads_other = false;
+    selects(difference.statement, &mut |select| {
+        let in_other = select.sources.iter().any(|source| match source {
+            Source::Measurement(measurement) => measurement.policy == "other",
+            Source::Subquery(_) => false,
+        });
+        reads_other |= in_other && select.condition.is_some();
+    });
+    if !difference.is_of_rows() {
+        // A name that is nothing in the range is a tag there, and goes with no number.
+        let theirs = error(difference.theirs);
+        let ours = difference.ours;
+        return error(ours).is_empty()
+            && (ours.get("series").is_none() || has_empty_column(ours))
+            && theirs.starts_with("type error: ")
+            && theirs.contains("::tag");
+    }
+    let counts = |result: &Value| {
+        let series = rows::by_tags(result).into_values();
+        series.map(|rows| rows.len()).collect::<Vec<_>>()
+    };
+    let (ours, theirs) = (
+        without_empty(difference.ours),
+        without_empty(difference.theirs),
+    );
+    // A row of nothing but names that are tags elsewhere is no row here.
+    let is_bare =
+        rows::columns(&theirs).is_some_and(|columns| columns.as_array().unwrap().len() < 2);
+    (reads_other && counts(&ours) == counts(&theirs))
+        || (is_bare && ours.get("series").is_none())
+        || ours == theirs
+}
+
+/// A result without the tags that are empty.
+pub fn without_empty_tags(result: &Value) -> Value {
+    let mut result = result.clone();
+    for series in result["series"].as_array_mut().into_iter().flatten() {
+        if let Some(tags) = series.get_mut("tags").and_then(Value::as_object_mut) {
+            tags.retain(|_, value| value != "");
+        }
+        let tags = series.get("tags").and_then(Value::as_object);
+        if tags.is_some_and(serde_json::Map::is_empty) {
+            series.as_object_mut().unwrap().remove("tags");
+        }
+    }
+    if result["series"].is_null()
+        && let Some(members) = result.as_object_mut()
+    {
+        members.remove("series");
+    }
+    result
+}
+
+/// A result without the tags and columns that are empty.
+pub fn without_empty(result: &Value) -> Value {
+    let mut result = without_empty_tags(result);
+    let Some(series) = result.get_mut("series").and_then(Value::as_array_mut) else {
+        return result;
+    };
+    for series in series {
+        let count = series["columns"].as_array().map_or(0, Vec::len);
+        let Some(rows) = series["values"].as_array().cloned() else {
+            continue;
+        };
+        let is_kept = |at: &usize| rows.iter().any(|row| !row[*at].is_null());
+        let kept: Vec<usize> = (0..count).filter(is_kept).collect();
+        let pick = |row: &Value| kept.iter().map(|at| row[*at].clone()).collect::<Value>();
+        let columns = pick(&series["columns"]);
+        series["columns"] = columns;
+        series["values"] = rows.iter().map(pick).collect();
+    }
+    result
+}
+
+/// 1.6.7 forgets series without a tag in an OR of SHOW.
+pub fn or_of_missing_tags(difference: &Difference<'_>) -> bool {
+    let condition = match difference.statement {
+        Statement::ShowTagKeys(show) | Statement::ShowTagValues(show) => &show.condition,
+        _ => return false,
+    };
+    let has_or = |expr: &Expr| expr.to_string().contains(" OR ");
+    if !condition.as_ref().is_some_and(has_or) || !difference.is_of_rows() {
+        return false;
+    }
+    // What it names is among what is named without a limit.
+    let mut all = difference.statement.clone();
+    if let Statement::ShowTagKeys(show) = &mut all {
+        (show.limit, show.offset) = (0, 0);
+        (show.slimit, show.soffset) = (0, 0);
+    }
+    if let Statement::ShowTagValues(show) = &mut all {
+        (show.limit, show.offset) = (0, 0);
+    }
+    rows::are_some_of(difference.theirs, &(difference.instead)(&all))
+}
+
+/// SHOW in chunks: influxd does not say that another series follows.
+pub fn comes_in_unmarked_pieces(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::ShowTagKeys(_) | Statement::ShowTagValues(_)
+    )
+}
+
+/// SHOW SERIES EXACT CARDINALITY: there a series counts once in each shard.
+pub fn series_by_shard(difference: &Difference<'_>) -> bool {
+    let Statement::ShowCardinality {
+        of: Cardinality::Series,
+        ..
+    } = difference.statement
+    else {
+        return false;
+    };
+    let count = |series: &Value| series.pointer("/values/0/0").and_then(Value::as_u64);
+    let all = |result: &Value| result["series"].as_array().cloned().unwrap_or_default();
+    let (ours, theirs) = (all(difference.ours), all(difference.theirs));
+    ours.len() == theirs.len()
+        && ours.iter().zip(&theirs).all(|(ours, theirs)| {
+            ours["name"] == theirs["name"]
+                && ours["columns"] == theirs["columns"]
+                && count(ours) <= count(theirs)
+        })
+}

@@ -1,0 +1,93 @@
+//! Deviations of what a query makes of the rows of a subquery.
+
+use plimsoll_query::ast::{Expr, Fill, Select, Source};
+
+use super::{Difference, calls, error, rewritten, rows, same_but_for_order, selects};
+
+/// Rows of a subquery that groups by tags, and not by time: 1.6.7 answers series after series, the
+/// newest line and we by time.
+pub fn rows_of_subqueries(difference: &Difference<'_>) -> bool {
+    let mut has = false;
+    selects(difference.statement, &mut |select| {
+        has |= select.sources.iter().any(|source| match source {
+            Source::Subquery(inner) => !inner.dimensions.is_empty(),
+            Source::Measurement(_) => false,
+        });
+    });
+    has && same_but_for_order(difference)
+}
+
+/// LIMIT, OFFSET and fill() of a subquery that groups by tags: there they start again whenever the
+/// rows of its series take turns; so are the rows of several functions joined as they come. Columns are the same; where the query around it computes nothing,
+/// its rows are some of those that there are without them.
+pub fn series_of_subquery(difference: &Difference<'_>) -> bool {
+    let (mut has, mut is_cut_only) = (false, true);
+    selects(difference.statement, &mut |select| {
+        let outer_groups = !select.dimensions.is_empty();
+        for source in &select.sources {
+            let Source::Subquery(inner) = source else {
+                continue;
+            };
+            let mut all = inner.dimensions.iter();
+            let has_tags = all.any(|dimension| !matches!(dimension.expr, Expr::Call(_)));
+            let is_cut = inner.limit > 0 || inner.offset > 0;
+            let is_filled = !matches!(inner.fill, Fill::Null | Fill::None);
+            let has_several = inner.fields.len() > 1 && plimsoll_query::check::has_call(inner);
+            let by_cut = is_cut && (has_tags || outer_groups);
+            let by_rest = (is_filled && (has_tags || outer_groups)) || (has_several && has_tags);
+            has |= by_cut || by_rest;
+            is_cut_only &= !by_rest;
+        }
+        is_cut_only &= !plimsoll_query::check::has_call(select);
+    });
+    if !has || !difference.is_of_rows() {
+        return false;
+    }
+    if !is_cut_only {
+        return rows::columns(difference.ours).is_none_or(|ours| {
+            rows::columns(difference.theirs).is_none_or(|theirs| ours == theirs)
+        });
+    }
+    let all = difference.with(&|select| {
+        rewritten::each(select, &mut |select| (select.limit, select.offset) = (0, 0));
+    });
+    all.is_some_and(|all| rows::are_some_of(difference.theirs, &all))
+}
+
+/// Rows of a subquery whose window began before the range of the query around it, or of its
+/// integral(), which stand at 1970: there a function without windows answers nothing then.
+pub fn rows_before_the_range(difference: &Difference<'_>) -> bool {
+    fn begins_before(select: &Select) -> bool {
+        let mut dimensions = select.dimensions.iter();
+        let mut fields = select.fields.iter();
+        dimensions.any(|dimension| matches!(dimension.expr, Expr::Call(_)))
+            || fields.any(|field| calls(&field.expr, &["integral"]))
+            || has_below(select)
+    }
+    fn has_below(select: &Select) -> bool {
+        select.sources.iter().any(|source| match source {
+            Source::Subquery(inner) => begins_before(inner),
+            Source::Measurement(_) => false,
+        })
+    }
+    let mut has = false;
+    selects(difference.statement, &mut |select| {
+        let mut dimensions = select.dimensions.iter();
+        let is_windowed = dimensions.any(|dimension| matches!(dimension.expr, Expr::Call(_)));
+        has |= has_below(select) && !is_windowed && plimsoll_query::check::has_call(select);
+    });
+    has && error(difference.theirs).is_empty() && difference.theirs.get("series").is_none()
+}
+
+/// A call over several sources of which a subquery lacks its argument: influxd drops all of them.
+pub fn source_without_argument(difference: &Difference<'_>) -> bool {
+    let mut has = false;
+    selects(difference.statement, &mut |select| {
+        let has_subquery = select
+            .sources
+            .iter()
+            .any(|source| matches!(source, Source::Subquery(_)));
+        has |= select.sources.len() > 1 && has_subquery && plimsoll_query::check::has_call(select);
+    });
+    has && error(difference.theirs).is_empty() && difference.theirs.get("series").is_none()
+}
