@@ -54,7 +54,9 @@ enum Kind {
     Different,
 }
 
-fn compare_loosely(ours: &str, theirs: &str) -> Kind {
+/// Compares the answers to a query. Digits may differ where it adds floats up, order only within rows
+/// of one time.
+fn compare_by_hand(query: &str, ours: &str, theirs: &str) -> Kind {
     if ours == theirs {
         return Kind::Same;
     }
@@ -62,12 +64,22 @@ fn compare_loosely(ours: &str, theirs: &str) -> Kind {
     else {
         return Kind::Different;
     };
-    if is_close(&ours, &theirs) {
+    let adds = [
+        "mean(",
+        "sum(",
+        "stddev(",
+        "integral(",
+        "holt_winters",
+        "derivative(",
+        "average(",
+    ];
+    let adds = adds.iter().any(|call| query.contains(call));
+    if adds && is_close(&ours, &theirs) {
         return Kind::LastDigits;
     }
     sort_ties(&mut ours);
     sort_ties(&mut theirs);
-    if is_close(&ours, &theirs) {
+    if ours == theirs {
         Kind::OrderOfTies
     } else {
         Kind::Different
@@ -81,7 +93,9 @@ fn sort_ties(value: &mut serde_json::Value) {
             for (key, member) in members.iter_mut() {
                 match member.as_array_mut() {
                     Some(rows) if key == "values" => {
-                        rows.sort_by_cached_key(|row| (row[0].to_string(), row.to_string()));
+                        for rows in rows.chunk_by_mut(|a, b| a[0] == b[0]) {
+                            rows.sort_by_cached_key(ToString::to_string);
+                        }
                     }
                     _ => sort_ties(member),
                 }
@@ -98,7 +112,7 @@ fn is_close(a: &serde_json::Value, b: &serde_json::Value) -> bool {
     match (a, b) {
         (Number(a), Number(b)) => match (a.as_f64(), b.as_f64()) {
             (Some(x), Some(y)) if a.is_f64() || b.is_f64() => {
-                (x - y).abs() <= 1e-9 * x.abs().max(y.abs()).max(1e-9)
+                (x - y).abs() <= 1e-12 * x.abs().max(y.abs()).max(1e-9)
             }
             _ => a == b,
         },
@@ -127,7 +141,7 @@ fn check(
         let reason = queries::DEVIATIONS
             .iter()
             .find(|(deviating, _)| deviating == query);
-        match (compare_loosely(&ours, &theirs), reason) {
+        match (compare_by_hand(query, &ours, &theirs), reason) {
             (Kind::Same, None) => {}
             (Kind::LastDigits, None) => last_digits += 1,
             (Kind::OrderOfTies, None) => ties += 1,
@@ -224,7 +238,7 @@ fn queries_of_public_dashboards_answer_as_influxd_does() {
     );
     assert!(report.is_empty(), "these differ:\n{report}");
     assert_eq!((equal, refused), corpus::COUNTS);
-    assert!(with_rows > 400, "the points match the queries");
+    assert!(with_rows > 600, "the points match the queries");
 }
 
 #[test]

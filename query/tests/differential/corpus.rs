@@ -18,7 +18,9 @@ pub const COUNTS: (usize, usize) = (727, 60);
 #[derive(Default)]
 struct Named {
     fields: BTreeSet<String>,
-    tags: BTreeMap<String, String>,
+    tags: BTreeSet<String>,
+    /// The values that one of them asks for, each of which has a series.
+    asked: BTreeSet<BTreeMap<String, String>>,
 }
 
 /// One line of the corpus, as it is sent.
@@ -147,7 +149,8 @@ fn unplace(select: &mut Select) {
     }
 }
 
-/// Points of three series for each measurement that is named: as line protocol, and as a batch.
+/// Points of each measurement that is named, in series that each query finds, and three at least: as line
+/// protocol, and as a batch.
 pub fn points(requests: &[Request]) -> (String, Batch) {
     let mut named: BTreeMap<String, Named> = BTreeMap::new();
     for statement in requests.iter().flat_map(|request| &request.statements) {
@@ -157,11 +160,18 @@ pub fn points(requests: &[Request]) -> (String, Batch) {
     }
     let (mut lines, mut batch) = (String::new(), Batch::default());
     for (measurement, names) in &named {
-        for series in 0..3_i64 {
-            let mut tags: BTreeMap<String, String> = names.tags.clone();
-            for value in tags.values_mut().filter(|value| value.is_empty()) {
-                *value = format!("v{series}");
-            }
+        let none = BTreeMap::new();
+        let asked = names.asked.iter().chain(std::iter::repeat_n(&none, 3));
+        for (series, asked) in (0_i64..).zip(asked) {
+            let value = |tag: &String| match asked.get(tag) {
+                Some(value) if !value.is_empty() => value.clone(),
+                _ => format!("v{}", series % 3),
+            };
+            let mut tags: BTreeMap<String, String> = names
+                .tags
+                .iter()
+                .map(|tag| (tag.clone(), value(tag)))
+                .collect();
             tags.insert("series".to_owned(), format!("s{series}"));
             let pairs = tags
                 .iter()
@@ -169,7 +179,7 @@ pub fn points(requests: &[Request]) -> (String, Batch) {
             let tag_set = TagSet::from_pairs(pairs).unwrap();
             for step in 0..40 {
                 // No two series have a point at one time: the order of those is not influxd's.
-                let time = START + step * 20 * SECOND + series * SECOND;
+                let time = START + step * 20 * SECOND + series * (SECOND / 10);
                 let fields = (0_i64..).zip(&names.fields);
                 let fields = fields.filter(|(_, field)| !tags.contains_key(*field));
                 let fields: Vec<_> = fields
@@ -225,11 +235,14 @@ fn collect(select: &Select, named: &mut BTreeMap<String, Named>) {
                 }
                 for dimension in &select.dimensions {
                     if let Expr::Reference(reference) = &dimension.expr {
-                        names.tags.entry(reference.name.clone()).or_default();
+                        names.tags.insert(reference.name.clone());
                     }
                 }
                 if let Some(condition) = &select.condition {
-                    tags(condition, names);
+                    let mut asked = BTreeMap::new();
+                    tags(condition, &mut asked);
+                    names.tags.extend(asked.keys().cloned());
+                    names.asked.insert(asked);
                 }
             }
         }
@@ -251,23 +264,23 @@ fn fields(expr: &Expr, names: &mut Named) {
     }
 }
 
-fn tags(expr: &Expr, names: &mut Named) {
+fn tags(expr: &Expr, asked: &mut BTreeMap<String, String>) {
     match expr {
-        Expr::Paren(inner) => tags(inner, names),
+        Expr::Paren(inner) => tags(inner, asked),
         Expr::Binary { op, left, right } => match (&**left, &**right) {
             (Expr::Reference(reference), Expr::String(value)) if reference.name != "time" => {
                 let value = match op {
                     Operator::Equal => value.clone(),
                     _ => String::new(),
                 };
-                names.tags.insert(reference.name.clone(), value);
+                asked.insert(reference.name.clone(), value);
             }
             (Expr::Reference(reference), Expr::Regex(_)) => {
-                names.tags.entry(reference.name.clone()).or_default();
+                asked.entry(reference.name.clone()).or_default();
             }
             (left, right) => {
-                tags(left, names);
-                tags(right, names);
+                tags(left, asked);
+                tags(right, asked);
             }
         },
         _ => {}

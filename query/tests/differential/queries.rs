@@ -434,6 +434,10 @@ pub const DEVIATIONS: &[(&str, &str)] = &[
         "SELECT integral(usage, 1m) FROM cpu GROUP BY host",
         "influxd answers the series of an integral in random order",
     ),
+    (
+        "SELECT m FROM (SELECT max(usage) AS m FROM cpu GROUP BY host)",
+        "influxd 1.6.7 answers a subquery's rows series by series, the newest line by time",
+    ),
     ("SELECT mean(state) FROM cpu", NO_TYPE_NAMES),
     ("SELECT max(state) FROM cpu", NO_TYPE_NAMES),
     ("SELECT usage FROM cpu WHERE time > 'abc'", NO_TYPE_NAMES),
