@@ -1,14 +1,17 @@
 //! Bit-packing: number `i` of width `w` stands in bits `i*w .. (i+1)*w`, lowest bit first.
 //!
-//! Unpacking goes by groups of 64 numbers, which fill exactly `w` words, so that every shift is a
-//! constant to the compiler; a last, shorter group is padded with zeros.
+//! Unpacking goes by eights of numbers, which fill exactly `w` bytes, so that within one every place
+//! and shift is a constant to the compiler.
 
 use super::Malformed;
 
 /// The widest number that is packed.
 pub const WIDTH_MAX: u8 = 63;
 
-const GROUP: usize = 64;
+/// A number is read by eight bytes from where it starts.
+const READ_BYTES: usize = 8;
+/// The last eights are read from a copy that has something behind it.
+const PADDED_BYTES: usize = 2 * (WIDTH_MAX as usize + READ_BYTES + 1);
 
 /// How many bytes `count` numbers of `width` bits take.
 #[must_use]
@@ -45,76 +48,106 @@ pub fn pack(values: &[u64], width: u8, out: &mut Vec<u8>) {
     out.truncate(end);
 }
 
-/// Reads `out.len()` numbers of `width` bits from the front of `bytes`.
+/// What packed numbers are read as.
+pub trait Unpacked: Copy + Default + 'static {
+    /// The number of these bits.
+    fn of(bits: u64) -> Self;
+}
+
+impl Unpacked for u64 {
+    #[inline(always)]
+    fn of(bits: u64) -> Self {
+        bits
+    }
+}
+
+impl Unpacked for i64 {
+    #[inline(always)]
+    fn of(bits: u64) -> Self {
+        bits.cast_signed()
+    }
+}
+
+/// Reads `out.len()` numbers of `width` bits from the front of `bytes`. It is quicker where more
+/// bytes follow.
 ///
 /// # Errors
 /// [`Malformed`] where `bytes` are fewer than [`packed_len`] or `width` is beyond [`WIDTH_MAX`].
-pub fn unpack(bytes: &[u8], width: u8, out: &mut [u64]) -> Result<(), Malformed> {
-    let Some(unpack_group) = UNPACK.get(usize::from(width)) else {
+pub fn unpack<N: Unpacked>(bytes: &[u8], width: u8, out: &mut [N]) -> Result<(), Malformed> {
+    let Some(unpack) = Unpack::<N>::BY_WIDTH.get(usize::from(width)) else {
         return Err(Malformed("a width of more than 63 bits"));
     };
-    let Some(bytes) = bytes.get(..packed_len(out.len(), width)) else {
+    if bytes.len() < packed_len(out.len(), width) {
         return Err(Malformed("packed numbers that end early"));
-    };
-    if width == 0 {
-        out.fill(0);
-        return Ok(());
     }
-    let group_bytes = usize::from(width) * 8;
-    let (words, rest) = bytes.split_at(out.len() / GROUP * group_bytes);
-    let mut groups = out.chunks_exact_mut(GROUP);
-    for (group, words) in groups.by_ref().zip(words.chunks_exact(group_bytes)) {
-        let group = group.try_into().expect("chunks_exact gives 64 numbers");
-        unpack_group(words, group);
-    }
-    let last = groups.into_remainder();
-    if !last.is_empty() {
-        let mut padded = [0u8; GROUP * 8];
-        padded[..rest.len()].copy_from_slice(rest);
-        let mut group = [0u64; GROUP];
-        unpack_group(&padded[..group_bytes], &mut group);
-        last.copy_from_slice(&group[..last.len()]);
-    }
+    unpack(bytes, out);
     Ok(())
 }
 
-/// Reads 64 numbers of `WIDTH` bits from `WIDTH` words.
-///
-/// Eight numbers start at a whole byte, so within them every place and shift is a constant.
-fn unpack_group<const WIDTH: usize>(bytes: &[u8], out: &mut [u64; GROUP]) {
-    // Eight bytes are read from where a number starts, so up to eight beyond the last word.
-    let mut padded = [0u8; GROUP * 8 + 8];
-    padded[..WIDTH * 8].copy_from_slice(&bytes[..WIDTH * 8]);
-    let mask = (1u64 << WIDTH) - 1;
-    for (index, eight) in out.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+fn unpack_all<const WIDTH: usize, N: Unpacked>(bytes: &[u8], out: &mut [N]) {
+    if WIDTH == 0 {
+        out.fill(N::default());
+        return;
+    }
+    let readable = (bytes.len().saturating_sub(READ_BYTES)) / WIDTH;
+    let eights = (out.len() / 8).min(readable);
+    let (whole, out) = out.split_at_mut(eights * 8);
+    for (index, eight) in whole.as_chunks_mut().0.iter_mut().enumerate() {
         let start = index * WIDTH;
-        for (place, value) in eight.iter_mut().enumerate() {
-            let (byte, shift) = (start + place * WIDTH / 8, place * WIDTH % 8);
-            let mut read = load(&padded, byte) >> shift;
-            if shift + WIDTH > 64 {
-                read |= u64::from(padded[byte + 8]) << (64 - shift);
-            }
-            *value = read & mask;
+        unpack_eight::<WIDTH, N>(&bytes[start..start + WIDTH + READ_BYTES], eight);
+    }
+    if out.is_empty() {
+        return;
+    }
+    let bytes = &bytes[eights * WIDTH..];
+    // Fewer than WIDTH + 8 bytes are left, or fewer than eight numbers to read.
+    let mut padded = [0u8; PADDED_BYTES];
+    let left = bytes.len().min(WIDTH + READ_BYTES);
+    padded[..left].copy_from_slice(&bytes[..left]);
+    for (index, last) in out.chunks_mut(8).enumerate() {
+        let mut eight = [N::default(); 8];
+        let start = index * WIDTH;
+        unpack_eight::<WIDTH, N>(&padded[start..start + WIDTH + READ_BYTES], &mut eight);
+        last.copy_from_slice(&eight[..last.len()]);
+    }
+}
+
+/// Reads eight numbers from `WIDTH` bytes, behind which there are eight more.
+#[inline(always)]
+fn unpack_eight<const WIDTH: usize, N: Unpacked>(bytes: &[u8], out: &mut [N; 8]) {
+    let mask = (1u64 << WIDTH) - 1;
+    for (place, value) in out.iter_mut().enumerate() {
+        let (byte, shift) = (place * WIDTH / 8, place * WIDTH % 8);
+        let mut read = load(bytes, byte) >> shift;
+        if shift + WIDTH > 64 {
+            read |= u64::from(bytes[byte + 8]) << (64 - shift);
         }
+        *value = N::of(read & mask);
     }
 }
 
 #[inline(always)]
-fn load(bytes: &[u8; GROUP * 8 + 8], at: usize) -> u64 {
+fn load(bytes: &[u8], at: usize) -> u64 {
     let eight = bytes[at..].first_chunk().expect("eight bytes of padding");
     u64::from_le_bytes(*eight)
 }
 
-type UnpackGroup = fn(&[u8], &mut [u64; GROUP]);
+type UnpackAll<N> = fn(&[u8], &mut [N]);
+
+/// The functions that unpack each width.
+struct Unpack<N>(std::marker::PhantomData<N>);
 
 macro_rules! unpackers {
-    ($($width:literal)*) => { [$(unpack_group::<$width>),*] };
+    ($($width:literal)*) => { [$(unpack_all::<$width, N>),*] };
 }
 
-static UNPACK: [UnpackGroup; 64] = unpackers!(
-    0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
-    32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63
-);
+impl<N: Unpacked> Unpack<N> {
+    const BY_WIDTH: &'static [UnpackAll<N>] = &unpackers!(
+        0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
+        32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61
+        62 63
+    );
+}
 
 #[cfg(test)]
 mod tests {
@@ -131,14 +164,21 @@ mod tests {
                 let mut bytes = Vec::new();
                 pack(&values, width, &mut bytes);
                 assert_eq!(bytes.len(), packed_len(count, width));
-                let mut back = vec![0; count];
+                let mut back = vec![0u64; count];
                 unpack(&bytes, width, &mut back).unwrap();
                 assert_eq!(back, values, "width {width}, count {count}");
+                // What follows changes nothing.
+                for more in [1, 7, 8, 9, 100] {
+                    let longer: Vec<u8> = bytes.iter().copied().chain(vec![0xff; more]).collect();
+                    back.fill(0);
+                    unpack(&longer, width, &mut back).unwrap();
+                    assert_eq!(back, values, "width {width}, count {count}, {more} more");
+                }
                 if !bytes.is_empty() {
                     assert!(unpack(&bytes[1..], width, &mut back).is_err());
                 }
             }
         }
-        assert!(unpack(&[0; 4096], 64, &mut [0; 8]).is_err());
+        assert!(unpack(&[0; 4096], 64, &mut [0u64; 8]).is_err());
     }
 }

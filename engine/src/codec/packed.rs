@@ -266,60 +266,89 @@ pub fn decode(bytes: &[u8], seed: i64, count: usize, out: &mut Vec<i64>) -> Resu
         Mode::DeltaOfDelta => count - 2,
         _ => count - 1,
     };
-    let mut numbers = [0u64; BLOCK_POINTS_MAX];
-    let numbers = &mut numbers[..stored];
-    let packed = cursor.bytes(bits::packed_len(stored, width))?;
-    bits::unpack(packed, width, numbers)?;
-    let exceptions = cursor.bytes(usize::from(second & !HAS_DIVISOR))?;
-    for index in exceptions {
-        let upper = cursor.i64()?.cast_unsigned();
-        let number = numbers
-            .get_mut(usize::from(*index))
-            .ok_or(Malformed("an exception beyond the block"))?;
-        *number |= upper << width;
+    let start = out.len();
+    out.resize(start + count, seed);
+    let numbers = &mut out[start + count - stored..];
+    let block = Residuals {
+        width,
+        exceptions: usize::from(second & !HAS_DIVISOR),
+        divisor,
+    };
+    if let Err(malformed) = block.read(cursor, numbers) {
+        out.truncate(start);
+        return Err(malformed);
     }
-    cursor.finish()?;
-    if divisor != 1 {
-        for number in numbers.iter_mut() {
-            *number = number.wrapping_mul(divisor);
-        }
-    }
-    rebuild(mode, seed, slope, base, numbers, out);
+    rebuild(mode, slope, base, &mut out[start..]);
     Ok(())
 }
 
-/// Turns residuals less `base` back into numbers.
-fn rebuild(mode: Mode, seed: i64, slope: i64, base: i64, numbers: &[u64], out: &mut Vec<i64>) {
-    out.reserve(numbers.len() + 2);
-    out.push(seed);
+/// How residuals are written.
+struct Residuals {
+    width: u8,
+    exceptions: usize,
+    divisor: u64,
+}
+
+impl Residuals {
+    /// Fills `numbers` with the residuals less the base.
+    fn read(&self, mut cursor: Cursor<'_>, numbers: &mut [i64]) -> Result<(), Malformed> {
+        let Self { width, .. } = *self;
+        // Given all that follows, so that the last numbers need no copy.
+        bits::unpack(cursor.rest(), width, numbers)?;
+        cursor.bytes(bits::packed_len(numbers.len(), width))?;
+        let places = cursor.bytes(self.exceptions)?;
+        for place in places {
+            let upper = cursor.i64()?;
+            let number = numbers
+                .get_mut(usize::from(*place))
+                .ok_or(Malformed("an exception beyond the block"))?;
+            *number |= upper << width;
+        }
+        cursor.finish()?;
+        if self.divisor != 1 {
+            let divisor = self.divisor.cast_signed();
+            for number in numbers {
+                *number = number.wrapping_mul(divisor);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Turns residuals less `base` back into numbers, in place. `out` starts with the seed, and so does
+/// what has no residual.
+fn rebuild(mode: Mode, slope: i64, base: i64, out: &mut [i64]) {
+    let (seed, numbers) = (out[0], &mut out[1..]);
     match mode {
         Mode::Value => {
             let base = base.wrapping_add(seed);
-            out.extend(numbers.iter().map(|n| base.wrapping_add(n.cast_signed())));
+            for number in numbers {
+                *number = number.wrapping_add(base);
+            }
         }
         Mode::Delta => {
             let mut value = seed;
-            out.extend(numbers.iter().map(|n| {
-                value = value.wrapping_add(base.wrapping_add(n.cast_signed()));
-                value
-            }));
+            for number in numbers {
+                value = value.wrapping_add(number.wrapping_add(base));
+                *number = value;
+            }
         }
         Mode::DeltaOfDelta => {
             let mut step = slope;
             let mut value = seed.wrapping_add(slope);
-            out.push(value);
-            out.extend(numbers.iter().map(|n| {
-                step = step.wrapping_add(base.wrapping_add(n.cast_signed()));
+            numbers[0] = value;
+            for number in &mut numbers[1..] {
+                step = step.wrapping_add(number.wrapping_add(base));
                 value = value.wrapping_add(step);
-                value
-            }));
+                *number = value;
+            }
         }
         Mode::Line => {
             let mut line = seed.wrapping_add(base);
-            out.extend(numbers.iter().map(|n| {
+            for number in numbers {
                 line = line.wrapping_add(slope);
-                line.wrapping_add(n.cast_signed())
-            }));
+                *number = number.wrapping_add(line);
+            }
         }
     }
 }

@@ -35,6 +35,14 @@ pub fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 
+/// The low seven bits of each byte, side by side.
+fn gathered(word: u64) -> u64 {
+    let word = word & 0x7f7f_7f7f_7f7f_7f7f;
+    let word = (word & 0x007f_007f_007f_007f) | (word & 0x7f00_7f00_7f00_7f00) >> 1;
+    let word = (word & 0x0000_3fff_0000_3fff) | (word & 0x3fff_0000_3fff_0000) >> 2;
+    (word & 0x0fff_ffff) | (word >> 32 << 28)
+}
+
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the low byte is what is asked for"
@@ -132,7 +140,22 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// [`Malformed`] where it does not end, or does not fit in 64 bits.
+    #[inline]
     pub fn u64(&mut self) -> Result<u64, Malformed> {
+        if let Some(eight) = self.rest.first_chunk() {
+            let word = u64::from_le_bytes(*eight);
+            let ends = !word & 0x8080_8080_8080_8080;
+            if ends != 0 {
+                let len = ends.trailing_zeros() as usize / 8 + 1;
+                self.rest = &self.rest[len..];
+                return Ok(gathered(word & (u64::MAX >> (64 - 8 * len))));
+            }
+        }
+        self.longer()
+    }
+
+    /// As [`Self::u64`], byte by byte.
+    fn longer(&mut self) -> Result<u64, Malformed> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;
@@ -151,6 +174,7 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// As [`Self::u64`].
+    #[inline]
     pub fn i64(&mut self) -> Result<i64, Malformed> {
         Ok(unzigzag(self.u64()?))
     }
@@ -189,6 +213,12 @@ mod tests {
             put(&mut out, number);
             assert_eq!(out.len(), len(number), "{number}");
             assert_eq!(Cursor::new(&out).u64(), Ok(number));
+            // Bytes that follow change nothing, however it is read.
+            let len = out.len();
+            out.extend([0xff; 8]);
+            let mut cursor = Cursor::new(&out);
+            assert_eq!(cursor.u64(), Ok(number));
+            assert_eq!(cursor.remaining(), out.len() - len);
             assert_eq!(zigzag(unzigzag(number)), number);
         }
     }
