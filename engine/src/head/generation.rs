@@ -1,5 +1,7 @@
 //! A head that takes writes until it is frozen, and answers reads until it is flushed.
 
+mod define;
+
 use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -26,9 +28,6 @@ use super::shard::{Incoming, RowTarget, Shard};
 /// How many shards; a power of two. The log's sections are numbered by them: another number needs
 /// another version of the log.
 pub(super) const SHARDS: usize = 16;
-
-/// What a tag set takes beside its text: entry, places by number and by hash, allocations' own.
-const TAG_SET_BYTES: usize = 100;
 
 /// See the module.
 #[derive(Debug)]
@@ -256,71 +255,6 @@ impl Generation {
         self.shards[shard].lock()
     }
 
-    /// Locks the shard of `tags` and finds or makes its entry.
-    fn with_entry<T>(&self, tags: &TagSet, then: impl FnOnce(&mut Shard, usize) -> T) -> T {
-        let (hash, shard_number) = self.place(tags);
-        let mut shard = self.shards[shard_number].lock();
-        let entry = match shard.find(hash, tags) {
-            Some(entry) => entry,
-            None => {
-                let mut places = self.places.write();
-                let id = u32::try_from(places.len())
-                    .expect("the memory budget freezes a head before 2^32 tag sets");
-                let entry =
-                    self.insert_tag_set(&mut shard, hash, shard_number, id, tags, &mut places);
-                drop(places);
-                shard.log(&Record::TagSet {
-                    tag_set: id,
-                    canonical: tags.as_str(),
-                });
-                entry
-            }
-        };
-        then(&mut shard, entry)
-    }
-
-    fn insert_tag_set(
-        &self,
-        shard: &mut Shard,
-        hash: u64,
-        shard_number: usize,
-        id: u32,
-        tags: &TagSet,
-        places: &mut Vec<(u32, u32)>,
-    ) -> usize {
-        let entry = shard.add_tag_set(hash, id, tags.clone(), |tags| {
-            self.hasher.hash_one(tags.as_str())
-        });
-        let number = |n: usize| u32::try_from(n).expect("tag-set numbers are u32");
-        if places.len() <= id as usize {
-            places.resize(id as usize + 1, (u32::MAX, u32::MAX));
-        }
-        places[id as usize] = (number(shard_number), number(entry));
-        let indexed = self.index.write().add_tag_set(id, tags);
-        let own = tags.as_str().len() + TAG_SET_BYTES;
-        self.add_bytes((own + indexed).cast_signed());
-        entry
-    }
-
-    /// A tag set with the number that the log gave it, in its shard. `None` where it is not its.
-    pub(super) fn replay_tag_set(
-        &self,
-        number: usize,
-        shard: &mut Shard,
-        id: u32,
-        tags: &TagSet,
-    ) -> Option<()> {
-        let (hash, own) = self.place(tags);
-        if own != number {
-            return None;
-        }
-        let mut places = self.places.write();
-        if shard.find(hash, tags).is_none() {
-            self.insert_tag_set(shard, hash, number, id, tags, &mut places);
-        }
-        Some(())
-    }
-
     /// Runs `then` on the shard and entry of a tag-set number.
     pub(super) fn with_tag_set<T>(
         &self,
@@ -370,17 +304,6 @@ impl Generation {
         self.definition(column)
             .expect("a column is defined before a row uses it")
             .field_type
-    }
-
-    /// Enters the series of a tag set into the index.
-    pub(super) fn index_columns(&self, tag_set: u32, columns: &[u32]) {
-        let known = self.columns.read();
-        let mut index = self.index.write();
-        for column in columns {
-            if let Some(column) = known.definition(*column) {
-                index.add_series(column.partition, &column.measurement, tag_set);
-            }
-        }
     }
 
     /// Columns of one partition.

@@ -72,32 +72,109 @@ impl Posting {
     }
 }
 
+/// The tag sets that have each value of a tag.
+#[derive(Debug, Default)]
+struct Values {
+    postings: HashMap<Box<str>, Posting>,
+}
+
+impl Values {
+    /// Answers roughly how many bytes that took.
+    fn insert(&mut self, value: &str, id: u32) -> usize {
+        match self.postings.get_mut(value) {
+            Some(ids) => {
+                ids.insert(id);
+                0
+            }
+            None => {
+                self.postings.insert(value.into(), Posting::of(id));
+                value.len() + VALUE_BYTES
+            }
+        }
+    }
+}
+
+type Tags = BTreeMap<Box<str>, Values>;
+
+fn insert(tags: &mut Tags, key: &str, value: &str, id: u32) -> usize {
+    let values = match tags.get_mut(key) {
+        Some(values) => values,
+        None => tags.entry(key.into()).or_default(),
+    };
+    values.insert(value, id)
+}
+
+/// Fewer tag sets are not worth threads.
+const ALONE_MAX: usize = 4096;
+/// The most threads that index.
+const THREADS_MAX: usize = 8;
+
+/// Which of `threads` indexes a key.
+fn thread_of(key: &str, threads: usize) -> usize {
+    crc32fast::hash(key.as_bytes()) as usize % threads
+}
+
 /// Grows with the tag sets of one generation and leaves with it.
 #[derive(Debug, Default)]
 pub(crate) struct HeadIndex {
     all: RoaringBitmap,
-    tags: BTreeMap<Box<str>, BTreeMap<Box<str>, Posting>>,
+    tags: Tags,
     measurements: HashMap<(PartitionId, Arc<str>), RoaringBitmap>,
 }
 
 impl HeadIndex {
     /// Answers roughly how many bytes that took.
     pub(crate) fn add_tag_set(&mut self, id: u32, tags: &TagSet) -> usize {
-        let mut bytes = 0;
         self.all.insert(id);
-        for (key, value) in tags.pairs() {
-            let values = match self.tags.get_mut(key.as_ref()) {
-                Some(values) => values,
-                None => self.tags.entry(key.as_ref().into()).or_default(),
-            };
-            match values.get_mut(value.as_ref()) {
-                Some(ids) => ids.insert(id),
-                None => {
-                    values.insert(value.as_ref().into(), Posting::of(id));
-                    bytes += value.len() + VALUE_BYTES;
+        let pairs = tags.pairs();
+        pairs
+            .map(|(key, value)| insert(&mut self.tags, &key, &value, id))
+            .sum()
+    }
+
+    /// As [`Self::add_tag_set`], of many in ascending order; each thread takes some of the keys.
+    pub(crate) fn add_many_tag_sets(&mut self, tag_sets: &[(u32, TagSet)]) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = cores.min(THREADS_MAX);
+        if tag_sets.len() <= ALONE_MAX || threads == 1 {
+            let tag_sets = tag_sets.iter();
+            return tag_sets.map(|(id, tags)| self.add_tag_set(*id, tags)).sum();
+        }
+        self.all.extend(tag_sets.iter().map(|(id, _)| *id));
+        // Each thread has its keys to itself: a map of them, which is put together in the end.
+        let mut parts: Vec<Tags> = (0..threads).map(|_| Tags::new()).collect();
+        for (key, values) in std::mem::take(&mut self.tags) {
+            parts[thread_of(&key, threads)].insert(key, values);
+        }
+        let mut bytes = 0;
+        std::thread::scope(|scope| {
+            let handles: Vec<_> = parts
+                .into_iter()
+                .enumerate()
+                .map(|(thread, mut part)| {
+                    scope.spawn(move || {
+                        let mut bytes = 0;
+                        for (id, tags) in tag_sets {
+                            let own = tags.pairs();
+                            let own = own.filter(|(key, _)| thread_of(key, threads) == thread);
+                            for (key, value) in own {
+                                bytes += insert(&mut part, &key, &value, *id);
+                            }
+                        }
+                        (part, bytes)
+                    })
+                })
+                .collect();
+            for handle in handles {
+                match handle.join() {
+                    Ok((part, grown)) => {
+                        self.tags.extend(part);
+                        bytes += grown;
+                    }
+                    Err(panic) => std::panic::resume_unwind(panic),
                 }
             }
-        }
+        });
         bytes
     }
 
@@ -111,6 +188,17 @@ impl HeadIndex {
             .entry((partition, Arc::clone(measurement)))
             .or_default()
             .insert(tag_set);
+    }
+
+    /// As [`Self::add_series`], of many tag sets.
+    pub(crate) fn add_many_series(
+        &mut self,
+        partition: PartitionId,
+        measurement: &Arc<str>,
+        tag_sets: &RoaringBitmap,
+    ) {
+        let key = (partition, Arc::clone(measurement));
+        *self.measurements.entry(key).or_default() |= tag_sets;
     }
 
     /// Takes series out of a measurement.
@@ -149,12 +237,13 @@ impl HeadIndex {
 
     /// How many values a tag has.
     pub(crate) fn values_count(&self, key: &str) -> usize {
-        self.tags.get(key).map_or(0, BTreeMap::len)
+        self.tags.get(key).map_or(0, |values| values.postings.len())
     }
 
-    /// Calls `visit` with each value of a tag.
+    /// Calls `visit` with each value of a tag, in no order.
     pub(crate) fn each_value_of(&self, key: &str, visit: &mut dyn FnMut(&str, &RoaringBitmap)) {
-        for (value, posting) in self.tags.get(key).into_iter().flatten() {
+        let values = self.tags.get(key).into_iter();
+        for (value, posting) in values.flat_map(|values| &values.postings) {
             match posting {
                 Posting::Few { .. } => visit(value, &posting.bitmap()),
                 Posting::Many(ids) => visit(value, ids),
@@ -166,7 +255,12 @@ impl HeadIndex {
     pub(crate) fn keys_of(&self, ids: &RoaringBitmap) -> impl Iterator<Item = &str> {
         self.tags
             .iter()
-            .filter(move |(_, values)| values.values().any(|posting| !posting.is_disjoint(ids)))
+            .filter(move |(_, values)| {
+                values
+                    .postings
+                    .values()
+                    .any(|posting| !posting.is_disjoint(ids))
+            })
             .map(|(key, _)| key.as_ref())
     }
 }
@@ -177,7 +271,10 @@ impl TagIndex for HeadIndex {
     }
 
     fn postings(&self, key: &str, value: &str) -> Result<RoaringBitmap> {
-        let found = self.tags.get(key).and_then(|values| values.get(value));
+        let found = self
+            .tags
+            .get(key)
+            .and_then(|values| values.postings.get(value));
         Ok(found.map(Posting::bitmap).unwrap_or_default())
     }
 
@@ -211,6 +308,7 @@ mod tests {
                 seen.push((value.to_owned(), ids.len()))
             })
             .unwrap();
+        seen.sort();
         let expected = [("0", 3), ("1", 3), ("2", 3), ("3", 1)];
         assert!(
             seen.iter()
@@ -219,6 +317,40 @@ mod tests {
         );
         let some: Vec<&str> = index.keys_of(&RoaringBitmap::from([9])).collect();
         assert_eq!(some, ["all", "own", "third"]);
+    }
+
+    #[test]
+    fn many_tag_sets_at_once_are_indexed_as_one_by_one() {
+        let tag_sets: Vec<(u32, TagSet)> = (0..ALONE_MAX as u32 + 10)
+            .map(|id| {
+                let tags = format!("all=x,k{}=1,own={id},some={}", id % 7, id % 100);
+                (id, TagSet::from_canonical(&tags))
+            })
+            .collect();
+        let (few, rest) = tag_sets.split_at(5);
+        let (mut one_by_one, mut at_once) = (HeadIndex::default(), HeadIndex::default());
+        let mut bytes = (0, 0);
+        for (id, tags) in &tag_sets {
+            bytes.0 += one_by_one.add_tag_set(*id, tags);
+        }
+        bytes.1 += at_once.add_many_tag_sets(few);
+        bytes.1 += at_once.add_many_tag_sets(rest);
+        assert_eq!(bytes.0, bytes.1);
+        let all = one_by_one.all().unwrap();
+        assert_eq!(all, at_once.all().unwrap());
+        let keys: Vec<&str> = one_by_one.keys_of(&all).collect();
+        assert!(keys.iter().copied().eq(at_once.keys_of(&all)));
+        for key in keys {
+            let values = |index: &HeadIndex| {
+                let mut values = Vec::new();
+                index.each_value_of(key, &mut |value, ids| {
+                    values.push((value.to_owned(), ids.iter().collect::<Vec<u32>>()));
+                });
+                values.sort();
+                values
+            };
+            assert_eq!(values(&one_by_one), values(&at_once), "{key}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! concerns more than a shard waits for them.
 
 mod threads;
+mod unindexed;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,6 +24,7 @@ use super::group::{GROUP_COLUMNS_MAX, RowGroup};
 use super::shard::Shard;
 
 use threads::{Piece, Threads};
+use unindexed::Unindexed;
 
 /// Where a record makes no sense: the frame's sequence, and the offset in its body.
 pub(crate) type Fault = (u64, usize);
@@ -36,6 +38,7 @@ struct Groups {
     /// A group's tag set, and its index in the shard.
     places: HashMap<u32, (u32, usize)>,
     values: RowValues,
+    unindexed: Unindexed,
     /// Rows that were applied.
     rows: u64,
     /// Rows that could not be applied because rows before them are lost.
@@ -101,7 +104,9 @@ impl Replay {
     /// # Errors
     /// Where a record makes no sense.
     pub(crate) fn finish(&mut self) -> Result<(), Fault> {
-        self.threads.finish(&self.target)
+        let finished = self.threads.finish(&self.target);
+        self.target.index();
+        finished
     }
 
     /// Takes a frame's body. `other` takes what is not the head's.
@@ -247,6 +252,13 @@ impl Target {
         }
     }
 
+    /// Indexes what was defined.
+    fn index(&self) {
+        let mut groups: Vec<_> = self.groups.iter().map(|groups| groups.lock()).collect();
+        let shards = groups.iter_mut().map(|groups| &mut groups.unindexed);
+        Unindexed::index(shards, &self.generation);
+    }
+
     /// Applies a section.
     ///
     /// # Errors
@@ -300,8 +312,10 @@ impl Part<'_> {
             Record::Context => *context = Context::default(),
             Record::TagSet { tag_set, canonical } => {
                 let tags = TagSet::from_canonical(canonical);
-                self.generation
-                    .replay_tag_set(self.number, self.shard, tag_set, &tags)?;
+                let generation = self.generation;
+                if generation.replay_tag_set(self.number, self.shard, tag_set, &tags)? {
+                    self.groups.unindexed.tag_sets.push((tag_set, tags));
+                }
             }
             Record::Group {
                 group,
@@ -316,7 +330,7 @@ impl Part<'_> {
                     return None;
                 }
                 self.shard.widen(index, column, field_type);
-                self.generation.index_columns(tag_set, &[column]);
+                self.groups.unindexed.series(tag_set, &[column]);
             }
             Record::Row(header) => {
                 let group = match known {
@@ -341,18 +355,23 @@ impl Part<'_> {
             return None;
         }
         let entry = self.generation.entry_of(self.number, tag_set)?;
-        let mut types = HashMap::new();
-        for column in columns {
-            types.insert(*column, self.generation.definition(*column)?.field_type);
-        }
-        let shape = self.shard.shapes.intern(columns, &|column| types[&column]);
+        let shape = match self.shard.shapes.find(columns) {
+            Some(shape) => shape,
+            None => {
+                let mut types = HashMap::new();
+                for column in columns {
+                    types.insert(*column, self.generation.definition(*column)?.field_type);
+                }
+                self.shard.shapes.intern(columns, &|column| types[&column])
+            }
+        };
         let group = RowGroup::new(id, partition, shape);
         let index = self.shard.insert_group(entry, group);
         let generation = self.generation;
         generation.add_bytes(RowGroup::fixed_bytes(columns.len()).cast_signed());
         let next = id.saturating_add(1);
         generation.next_group.fetch_max(next, Ordering::Relaxed);
-        generation.index_columns(tag_set, columns);
+        self.groups.unindexed.series(tag_set, columns);
         self.groups.places.insert(id, (tag_set, index));
         Some(())
     }
@@ -367,6 +386,7 @@ impl Part<'_> {
         let Groups {
             places,
             values,
+            unindexed,
             rows,
             rows_lost,
         } = self.groups;
@@ -406,7 +426,7 @@ impl Part<'_> {
             self.generation.add_bytes(grown);
         }
         if !revealed.is_empty() {
-            self.generation.index_columns(tag_set, &revealed);
+            unindexed.series(tag_set, &revealed);
         }
         Some(())
     }

@@ -27,14 +27,19 @@ pub(crate) struct Shapes {
 }
 
 impl Shapes {
+    /// The shape of exactly these columns, if some group has it.
+    pub(crate) fn find(&self, columns: &[u32]) -> Option<Arc<Shape>> {
+        self.by_columns.get(columns).map(Arc::clone)
+    }
+
     /// The shape of exactly these columns.
     pub(crate) fn intern(
         &mut self,
         columns: &[u32],
         type_of: &dyn Fn(u32) -> FieldType,
     ) -> Arc<Shape> {
-        if let Some(shape) = self.by_columns.get(columns) {
-            return Arc::clone(shape);
+        if let Some(shape) = self.find(columns) {
+            return shape;
         }
         let types = columns.iter().map(|column| type_of(*column)).collect();
         self.insert(columns.into(), types)

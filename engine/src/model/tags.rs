@@ -59,6 +59,11 @@ impl TagSet {
         &self.0
     }
 
+    /// Whether it is a clone of `other`, or the other way round: equal without a look at the text.
+    pub(crate) fn is_shared_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The pairs, unescaped, in key order.
     pub fn pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
         pairs(&self.0)

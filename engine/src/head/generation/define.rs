@@ -1,0 +1,120 @@
+//! Tag sets and series that are new to a generation: their numbers, and their way into the index.
+
+use std::hash::BuildHasher;
+
+use roaring::RoaringBitmap;
+
+use crate::log::Record;
+use crate::model::TagSet;
+
+use super::{Generation, Shard};
+
+/// What a tag set takes beside its text: entry, places by number and by hash, allocations' own.
+const TAG_SET_BYTES: usize = 100;
+
+impl Generation {
+    /// Locks the shard of `tags` and finds or makes its entry.
+    pub(super) fn with_entry<T>(
+        &self,
+        tags: &TagSet,
+        then: impl FnOnce(&mut Shard, usize) -> T,
+    ) -> T {
+        let (hash, shard_number) = self.place(tags);
+        let mut shard = self.shards[shard_number].lock();
+        let entry = match shard.find(hash, tags) {
+            Some(entry) => entry,
+            None => {
+                let mut places = self.places.write();
+                let id = u32::try_from(places.len())
+                    .expect("the memory budget freezes a head before 2^32 tag sets");
+                let entry =
+                    self.insert_tag_set(&mut shard, hash, shard_number, id, tags, &mut places);
+                drop(places);
+                let grown = self.index.write().add_tag_set(id, tags);
+                self.add_bytes(grown.cast_signed());
+                shard.log(&Record::TagSet {
+                    tag_set: id,
+                    canonical: tags.as_str(),
+                });
+                entry
+            }
+        };
+        then(&mut shard, entry)
+    }
+
+    fn insert_tag_set(
+        &self,
+        shard: &mut Shard,
+        hash: u64,
+        shard_number: usize,
+        id: u32,
+        tags: &TagSet,
+        places: &mut Vec<(u32, u32)>,
+    ) -> usize {
+        let entry = shard.add_tag_set(hash, id, tags.clone(), |tags| {
+            self.hasher.hash_one(tags.as_str())
+        });
+        let number = |n: usize| u32::try_from(n).expect("tag-set numbers are u32");
+        if places.len() <= id as usize {
+            places.resize(id as usize + 1, (u32::MAX, u32::MAX));
+        }
+        places[id as usize] = (number(shard_number), number(entry));
+        let own = tags.as_str().len() + TAG_SET_BYTES;
+        self.add_bytes(own.cast_signed());
+        entry
+    }
+
+    /// Enters tag sets, by number, into the index of tags.
+    pub(in crate::head) fn index_many_tag_sets(&self, tag_sets: &[(u32, TagSet)]) {
+        let mut index = self.index.write();
+        let grown = index.add_many_tag_sets(tag_sets);
+        drop(index);
+        self.add_bytes(grown.cast_signed());
+    }
+
+    /// A tag set with the number that the log gave it, in its shard; whether it is new. The caller
+    /// indexes it. `None` where it is not the shard's.
+    pub(in crate::head) fn replay_tag_set(
+        &self,
+        number: usize,
+        shard: &mut Shard,
+        id: u32,
+        tags: &TagSet,
+    ) -> Option<bool> {
+        let (hash, own) = self.place(tags);
+        if own != number {
+            return None;
+        }
+        let is_new = shard.find(hash, tags).is_none();
+        if is_new {
+            let mut places = self.places.write();
+            self.insert_tag_set(shard, hash, number, id, tags, &mut places);
+        }
+        Some(is_new)
+    }
+
+    /// Enters the series of many tag sets into the index, by column.
+    pub(in crate::head) fn index_many<'a>(
+        &self,
+        series: impl Iterator<Item = (u32, &'a RoaringBitmap)>,
+    ) {
+        let known = self.columns.read();
+        let mut index = self.index.write();
+        for (column, tag_sets) in series {
+            if let Some(column) = known.definition(column) {
+                index.add_many_series(column.partition, &column.measurement, tag_sets);
+            }
+        }
+    }
+
+    /// Enters the series of a tag set into the index.
+    pub(in crate::head) fn index_columns(&self, tag_set: u32, columns: &[u32]) {
+        let known = self.columns.read();
+        let mut index = self.index.write();
+        for column in columns {
+            if let Some(column) = known.definition(*column) {
+                index.add_series(column.partition, &column.measurement, tag_set);
+            }
+        }
+    }
+}
