@@ -2,8 +2,9 @@
 
 mod cold;
 mod copy;
+mod index;
+mod plan;
 
-use std::cmp::Ordering;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,20 +12,17 @@ use hashbrown::HashMap;
 use plimsoll_wal::storage::Storage;
 
 use super::arena::{Arena, ChunkData, Piece, temporary_name};
-use super::bounds::{self, ObjectsEncoder};
 use super::chunks::{self, ChunkEncoder, Sparse};
 use super::layout::{self, Footer, GROUP, PAGE_BYTES, Section, Span};
-use super::postings;
-use super::schema::SchemaEncoder;
-use super::symbols;
-use super::tag_sets::TagSetsEncoder;
 use super::times::{NewTimes, TimeColumn};
 use super::writer::Writer;
 use super::{SegmentFacts, SegmentIdentity};
 use crate::codec::text::STRING_BYTES_MAX;
-use crate::model::tags::{raw_pairs, unescaped};
 use crate::model::{FieldType, TagSet, Timestamp, Values};
 use crate::{Error, Result};
+
+use index::IndexSections;
+use plan::Plan;
 
 pub(super) use cold::ColdWriter;
 pub(crate) use copy::EncodedChunk;
@@ -38,6 +36,8 @@ pub struct SegmentBuilder {
     /// (measurement, field, type), the first two by name's number.
     columns: Interner<(u32, u32, FieldType)>,
     tag_sets: Interner<TagSet>,
+    /// The tag set of the last chunk: those of one container mostly come together.
+    last_tag_set: Option<(TagSet, u32)>,
     times: NewTimes,
     chunks: Vec<NewChunk>,
     /// The first and last time of chunks that leave out rows of their time column.
@@ -108,6 +108,7 @@ impl SegmentBuilder {
             names: Interner::default(),
             columns: Interner::default(),
             tag_sets: Interner::default(),
+            last_tag_set: None,
             times: NewTimes::default(),
             chunks: Vec::new(),
             sparse_bounds: HashMap::new(),
@@ -196,9 +197,10 @@ impl SegmentBuilder {
                 data.put(&self.encoder.data)?,
             ),
         };
+        let tag_set = self.tag_set(tags);
         self.chunks.push(NewChunk {
             column,
-            tag_set: self.tag_sets.number(tags, Clone::clone),
+            tag_set,
             time_column,
             entries,
             data,
@@ -206,6 +208,17 @@ impl SegmentBuilder {
         self.take_finished()?;
         self.points += values.len() as u64;
         Ok(())
+    }
+
+    fn tag_set(&mut self, tags: &TagSet) -> u32 {
+        if let Some((last, number)) = &self.last_tag_set
+            && last.is_shared_with(tags)
+        {
+            return *number;
+        }
+        let number = self.tag_sets.number(tags, Clone::clone);
+        self.last_tag_set = Some((tags.clone(), number));
+        number
     }
 
     /// Keeps the entries of the chunks that are whole in cold pages.
@@ -401,247 +414,6 @@ impl SegmentBuilder {
     }
 }
 
-/// The order in which everything is written.
-struct Plan {
-    /// The builder's tag-set numbers, by canonical text.
-    tag_sets: Vec<u32>,
-    /// The ids of the builder's tag sets.
-    tag_set_ids: Vec<u32>,
-    /// The builder's chunk numbers, by column and tag set.
-    chunks: Vec<usize>,
-    /// The builder's time columns that are used, by first use.
-    time_order: Vec<u32>,
-    /// The new numbers of the builder's time columns.
-    time_numbers: Vec<Option<u32>>,
-}
-
-impl Plan {
-    fn of(builder: &SegmentBuilder) -> Result<Self> {
-        if builder.chunks.is_empty() {
-            return Err(Error::Invalid("a segment without points".into()));
-        }
-        let tag_sets = order_by(builder.tag_sets.items.len(), |number| {
-            builder.tag_sets.items[number].as_str()
-        });
-        let tag_set_ids = inverse(&tag_sets);
-        let columns = order_by(builder.columns.items.len(), |number| {
-            let (measurement, field, field_type) = builder.columns.items[number];
-            let name = |number: u32| &*builder.names.items[number as usize];
-            (name(measurement), name(field), field_type)
-        });
-        let column_ranks = inverse(&columns);
-        let mut keyed: Vec<(u32, u32, usize)> = builder
-            .chunks
-            .iter()
-            .enumerate()
-            .map(|(number, chunk)| {
-                let column = column_ranks[chunk.column as usize];
-                (column, tag_set_ids[chunk.tag_set as usize], number)
-            })
-            .collect();
-        keyed.sort_unstable();
-        let same = |a: &(u32, u32, usize), b: &(u32, u32, usize)| (a.0, a.1) == (b.0, b.1);
-        if keyed.windows(2).any(|two| same(&two[0], &two[1])) {
-            return Err(Error::Invalid(
-                "two chunks of one column and tag set in a segment".into(),
-            ));
-        }
-        let chunks: Vec<usize> = keyed.into_iter().map(|(_, _, number)| number).collect();
-        let mut time_order = Vec::new();
-        let mut time_numbers = vec![None; builder.times.len()];
-        for number in &chunks {
-            let column = builder.chunks[*number].time_column;
-            time_numbers[column as usize].get_or_insert_with(|| {
-                time_order.push(column);
-                u32::try_from(time_order.len() - 1).expect("time columns fit in 32 bits")
-            });
-        }
-        Ok(Self {
-            tag_sets,
-            tag_set_ids,
-            chunks,
-            time_order,
-            time_numbers,
-        })
-    }
-
-    /// The first and last time of all chunks.
-    fn bounds(&self, builder: &SegmentBuilder) -> (i64, i64) {
-        let bounds = self.chunks.iter().map(|chunk| builder.chunk_bounds(*chunk));
-        bounds
-            .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
-            .expect("a plan has chunks")
-    }
-}
-
-/// The sections that the tag sets and names go to, encoded.
-struct IndexSections([(Section, Vec<u8>); 5]);
-
-impl IndexSections {
-    fn encode(builder: &SegmentBuilder, plan: &Plan) -> Result<Self> {
-        let (texts, numbers) = symbols_of(builder);
-        let symbol = |text: &str| numbers[text];
-        let mut objects = ObjectsEncoder::default();
-        let mut schema = SchemaEncoder::default();
-        encode_measurements(builder, plan, &symbol, &mut objects, &mut schema);
-
-        let mut shapes: HashMap<Vec<u32>, u32> = HashMap::new();
-        let mut shape_order: Vec<Vec<u32>> = Vec::new();
-        let mut tag_sets = TagSetsEncoder::default();
-        let mut tags_of: HashMap<(u32, u32), Vec<u32>> = HashMap::new();
-        for (id, number) in (0u32..).zip(&plan.tag_sets) {
-            let tags = &builder.tag_sets.items[*number as usize];
-            let (mut shape, mut values) = (Vec::new(), Vec::new());
-            for (key, value) in stored_pairs(tags) {
-                shape.push(symbol(key));
-                values.push(symbol(value));
-            }
-            for (key, value) in indexed_pairs(tags) {
-                let tag = (symbol(key), symbol(value));
-                tags_of.entry(tag).or_default().push(id);
-            }
-            let next = u32::try_from(shapes.len()).expect("no more shapes than tag sets");
-            let shape = *shapes.entry(shape).or_insert_with_key(|keys| {
-                shape_order.push(keys.clone());
-                next
-            });
-            tag_sets.push(shape, values)?;
-        }
-        schema.list(shape_order.len());
-        for shape in &shape_order {
-            schema.shape(shape);
-        }
-        let postings = encode_postings(&texts, tags_of, &mut schema)?;
-        Ok(Self([
-            (Section::Symbols, symbols::encode(&texts)?),
-            (Section::TagSets, tag_sets.finish()),
-            (Section::Objects, objects.bytes),
-            (Section::Postings, postings),
-            (Section::Schema, schema.bytes),
-        ]))
-    }
-}
-
-/// The postings section of the ids of each tag, (key, value) by symbol; lists the keys.
-fn encode_postings(
-    texts: &[&str],
-    tags: HashMap<(u32, u32), Vec<u32>>,
-    schema: &mut SchemaEncoder,
-) -> Result<Vec<u8>> {
-    let meaning = |symbol: u32| unescaped(texts[symbol as usize]);
-    let mut tags: Vec<((u32, u32), Vec<u32>)> = tags.into_iter().collect();
-    // By what they mean, so that keys and values are visited in order.
-    tags.sort_unstable_by(|((key_a, value_a), _), ((key_b, value_b), _)| {
-        let keys = if key_a == key_b {
-            Ordering::Equal
-        } else {
-            meaning(*key_a).cmp(&meaning(*key_b))
-        };
-        keys.then_with(|| meaning(*value_a).cmp(&meaning(*value_b)))
-    });
-    let keys: Vec<_> = tags.chunk_by(|a, b| a.0.0 == b.0.0).collect();
-    let mut postings = Vec::new();
-    schema.list(keys.len());
-    for tags in keys {
-        let offset = postings.len();
-        let values = tags
-            .iter()
-            .map(|((_, value), ids)| (*value, ids.as_slice()));
-        postings::encode(values, &mut postings)?;
-        let len = postings.len() - offset;
-        schema.key(tags[0].0.0, tags.len(), offset as u64, len as u64);
-    }
-    Ok(postings)
-}
-
-/// All symbols, sorted, and their numbers.
-fn symbols_of(builder: &SegmentBuilder) -> (Vec<&str>, HashMap<&str, u32>) {
-    let mut numbers: HashMap<&str, u32> = HashMap::new();
-    for name in &builder.names.items {
-        numbers.insert(name, 0);
-    }
-    for tags in &builder.tag_sets.items {
-        for (key, value) in stored_pairs(tags).chain(indexed_pairs(tags)) {
-            numbers.insert(key, 0);
-            numbers.insert(value, 0);
-        }
-    }
-    let mut texts: Vec<&str> = numbers.keys().copied().collect();
-    texts.sort_unstable();
-    for (number, text) in (0u32..).zip(&texts) {
-        numbers.insert(*text, number);
-    }
-    (texts, numbers)
-}
-
-fn encode_measurements(
-    builder: &SegmentBuilder,
-    plan: &Plan,
-    symbol: &dyn Fn(&str) -> u32,
-    objects: &mut ObjectsEncoder,
-    schema: &mut SchemaEncoder,
-) {
-    let column_of = |chunk: usize| builder.columns.items[builder.chunks[chunk].column as usize];
-    let name = |number: u32| &*builder.names.items[number as usize];
-    let id_of = |chunk: &usize| plan.tag_set_ids[builder.chunks[*chunk].tag_set as usize];
-    let measurements: Vec<&[usize]> = plan
-        .chunks
-        .chunk_by(|a, b| column_of(*a).0 == column_of(*b).0)
-        .collect();
-    schema.list(measurements.len());
-    for chunks in measurements {
-        let mut bounds: Vec<(u32, (i64, i64))> = chunks
-            .iter()
-            .map(|chunk| (id_of(chunk), builder.chunk_bounds(*chunk)))
-            .collect();
-        // Stable, as it is quick where each column's chunks are in order already.
-        bounds.sort_by_key(|(id, _)| *id);
-        bounds.dedup_by(|later, kept| {
-            let same = later.0 == kept.0;
-            if same {
-                kept.1 = (kept.1.0.min(later.1.0), kept.1.1.max(later.1.1));
-            }
-            same
-        });
-        let ids = objects.put(postings::encode_ids(bounds.iter().map(|(id, _)| *id)));
-        let bounds: Vec<(i64, i64)> = bounds.into_iter().map(|(_, bounds)| bounds).collect();
-        let bounds = objects.put(bounds::encode(&bounds));
-        let columns: Vec<&[usize]> = chunks
-            .chunk_by(|a, b| column_of(*a) == column_of(*b))
-            .collect();
-        let measurement = name(column_of(chunks[0]).0);
-        schema.measurement(symbol(measurement), ids, bounds, columns.len());
-        for column in columns {
-            let (_, field, field_type) = column_of(column[0]);
-            let ids = objects.put(postings::encode_ids(column.iter().map(id_of)));
-            let count = u32::try_from(column.len()).expect("one chunk for each tag set");
-            schema.column(symbol(name(field)), field_type, ids, count);
-        }
-    }
-}
-
-/// The pairs that a tag set is stored as: its own, or, where those do not make up its text (a key
-/// that ends in `\` swallows its `=`), its whole text under the empty key.
-fn stored_pairs(tags: &TagSet) -> impl Iterator<Item = (&str, &str)> {
-    let whole = tags.as_str();
-    let mut len = 0;
-    let mut sound = true;
-    for (key, value) in raw_pairs(whole) {
-        sound &= !key.is_empty() && !value.is_empty();
-        len += key.len() + value.len() + 2;
-    }
-    // Each pair has its `=`, and all but the last their `,`.
-    sound &= len == whole.len() + usize::from(!whole.is_empty());
-    let text = (!sound).then_some(("", whole));
-    let pairs = sound.then(|| raw_pairs(whole));
-    pairs.into_iter().flatten().chain(text)
-}
-
-/// The pairs that a tag set is found by.
-fn indexed_pairs(tags: &TagSet) -> impl Iterator<Item = (&str, &str)> {
-    raw_pairs(tags.as_str()).filter(|(_, value)| !value.is_empty())
-}
-
 fn check_strings(values: &Values) -> Result<()> {
     let longest = match values {
         Values::String(values) => values.iter().map(|value| value.len()).max().unwrap_or(0),
@@ -677,23 +449,6 @@ fn start_file(
     let mut writer = Writer::new(storage.create(&temporary_name(path))?);
     writer.put(&layout::encode_header(identity, features))?;
     Ok(writer)
-}
-
-/// The numbers below `len`, sorted by key.
-fn order_by<K: Ord>(len: usize, key: impl Fn(usize) -> K) -> Vec<u32> {
-    let len = u32::try_from(len).expect("numbers were given in 32 bits");
-    let mut order: Vec<u32> = (0..len).collect();
-    order.sort_unstable_by_key(|number| key(*number as usize));
-    order
-}
-
-/// Where each number stands in `order`.
-fn inverse(order: &[u32]) -> Vec<u32> {
-    let mut places = vec![0; order.len()];
-    for (place, number) in (0u32..).zip(order) {
-        places[*number as usize] = place;
-    }
-    places
 }
 
 /// Things by number, each once.
