@@ -1,13 +1,9 @@
-//! The engine's parts over the seeded fleet: write, scan, flush.
-
-use std::hint::black_box;
+//! The engine's parts over the seeded fleet: write and flush.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use plimsoll_benches::fleet::{Fleet, Layout, Shape};
 use plimsoll_benches::store::{DATABASE, Store};
-use plimsoll_engine::model::Values;
-use plimsoll_engine::predicate::TagPredicate;
-use plimsoll_engine::{Batch, Durability, FieldType, TimeRange};
+use plimsoll_engine::{Batch, Durability};
 
 fn scrapes(layout: Layout, count: usize) -> Vec<Batch> {
     let mut fleet = Fleet::new(Shape {
@@ -68,43 +64,6 @@ fn filled(count: usize) -> (Store, u64) {
     (store, values(&batches))
 }
 
-fn sum(store: &Store, measurement: &str) -> i64 {
-    let view = store
-        .engine
-        .snapshot()
-        .view(DATABASE, "", TimeRange::ALL)
-        .expect("there");
-    let mut sum = 0_i64;
-    for series in view
-        .series(measurement, &TagPredicate::All)
-        .expect("verifies")
-    {
-        let column = view
-            .column(&series, "value", FieldType::Integer)
-            .expect("verifies");
-        if let Values::Integer(values) = column.values {
-            sum = values
-                .iter()
-                .fold(sum, |sum, value| sum.wrapping_add(*value));
-        }
-    }
-    sum
-}
-
-fn scan(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("scan");
-    let (store, values) = filled(360);
-    group.throughput(Throughput::Elements(values / 15));
-    group.bench_function("head", |bencher| {
-        bencher.iter(|| black_box(sum(&store, "memory/usage_bytes_gauge")));
-    });
-    store.engine.flush().expect("flushes");
-    group.bench_function("segment", |bencher| {
-        bencher.iter(|| black_box(sum(&store, "memory/usage_bytes_gauge")));
-    });
-    group.finish();
-}
-
 fn flush(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("flush");
     group.sample_size(10);
@@ -122,5 +81,5 @@ fn flush(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, write, scan, flush);
+criterion_group!(benches, write, flush);
 criterion_main!(benches);

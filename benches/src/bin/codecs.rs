@@ -26,7 +26,7 @@ mod tick {
 }
 
 /// Each thing is repeated until it has taken this long on the processor.
-const MEASURED_NS_MIN: u64 = 100_000_000;
+const MEASURED_NS_MIN: u64 = 40_000_000;
 /// Rows of a block at most.
 const BLOCK_ROWS: usize = 180;
 
@@ -192,18 +192,22 @@ fn measure(entrant: &Entrant, columns: &[Blocks], values: usize) -> Result<Strin
     ))
 }
 
-/// How long it takes on the processor, and what it gives.
+/// How long it takes on the processor, and what it gives. Asking for the time takes longer than many
+/// of the rounds, and it moves by ms: so twice as many rounds are made until it took long.
 fn timed<T>(mut what: impl FnMut() -> T) -> Result<(f64, T), Box<dyn Error>> {
-    let start = processor_ns()?;
-    let mut rounds = 0u32;
+    let mut rounds = 1u32;
     loop {
-        let result = what();
-        rounds += 1;
+        let start = processor_ns()?;
+        let mut result = what();
+        for _ in 1..rounds {
+            result = what();
+        }
         let taken = processor_ns()? - start;
-        if taken >= MEASURED_NS_MIN / 20 {
+        if taken >= MEASURED_NS_MIN {
             let seconds = number(usize::try_from(taken)?) / 1e9;
             return Ok((seconds / f64::from(rounds), result));
         }
+        rounds *= 2;
     }
 }
 

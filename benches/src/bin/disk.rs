@@ -29,10 +29,12 @@ const EVERY: usize = 10;
 /// Series and values of each in one request of random floats.
 const RANDOM_SERIES: usize = 10_000;
 
-/// Makes influxd compact as far as it ever does, a second after the last write.
-const COMPACT_SOON: [(&str, &str); 2] = [
+/// Makes influxd compact as far as it ever does, a second after the last write, and take a large
+/// request on a machine that has much else to do.
+const COMPACT_SOON: [(&str, &str); 3] = [
     ("INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION", "1s"),
     ("INFLUXDB_DATA_COMPACT_FULL_WRITE_COLD_DURATION", "1s"),
+    ("INFLUXDB_COORDINATOR_WRITE_TIMEOUT", "10m"),
 ];
 
 type Failure = Box<dyn Error>;
@@ -85,8 +87,8 @@ fn main() -> Result<(), Failure> {
     let mut cold = 0;
     for (kind, program) in [
         (Kind::Plimsoll, plimsoll.as_str()),
-        (Kind::Influxd, "influxd"),
         (Kind::VictoriaMetrics, "victoria-metrics"),
+        (Kind::Influxd, "influxd"),
     ] {
         let server = match Server::start_with(kind, program, &COMPACT_SOON) {
             Ok(server) => server,
