@@ -13,6 +13,7 @@ mod tests;
 
 use plimsoll_engine::Timestamp;
 
+use crate::known::KnownTags;
 use crate::names::{Mapped, Place};
 use crate::prometheus;
 
@@ -48,8 +49,20 @@ pub struct Options<'a> {
 ///
 /// Also says how much of the text did not parse.
 pub fn map(text: &str, options: Options<'_>, images: &mut Images) -> (Mapped, prometheus::Parsed) {
+    let mut known = KnownTags::default();
+    known.begin(options.place);
+    map_known(text, options, images, &mut known)
+}
+
+/// As [`map`], with the tag sets that were made before; the scrape was begun with.
+pub(crate) fn map_known(
+    text: &str,
+    options: Options<'_>,
+    images: &mut Images,
+    known: &mut KnownTags,
+) -> (Mapped, prometheus::Parsed) {
     let mut mapped = Mapped::default();
     let (rows, parsed) = rows::gather(text, options, &mut mapped);
-    emit::points(&rows, options, images, &mut mapped);
+    emit::points(&rows, options, images, known, &mut mapped);
     (mapped, parsed)
 }

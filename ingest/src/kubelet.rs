@@ -18,6 +18,7 @@ pub mod summary;
 mod tests;
 
 use crate::cadvisor::{self, Images, Source};
+use crate::known::KnownTags;
 use crate::names::{Mapped, Place};
 use crate::prometheus;
 use plimsoll_engine::Timestamp;
@@ -88,9 +89,21 @@ pub fn map(
     {
         pods.tell(images);
     }
+    map_known(payloads, options, images, &mut KnownTags::default())
+}
+
+/// As [`map`], with the tag sets that were made before; where `/metrics/cadvisor` is not read, the
+/// list of pods has told `images` already.
+pub(crate) fn map_known(
+    payloads: Payloads<'_>,
+    options: Options<'_>,
+    images: &mut Images,
+    known: &mut KnownTags,
+) -> (Mapped, prometheus::Parsed) {
+    known.begin(options.place);
     let (mut mapped, parsed) = match payloads.cadvisor {
         Some(text) if options.pages == Pages::Resource => {
-            resource::map(text, payloads.pods, options, images)
+            resource::map(text, payloads.pods, options, images, known)
         }
         Some(text) => {
             let options = cadvisor::Options {
@@ -99,15 +112,15 @@ pub fn map(
                 label_tags: options.label_tags,
                 now: options.now,
             };
-            cadvisor::map(text, options, images)
+            cadvisor::map_known(text, options, images, known)
         }
         None => Default::default(),
     };
     if let Some(summary) = payloads.summary {
-        summary::map(summary, payloads.pods, options, images, &mut mapped);
+        summary::map(summary, payloads.pods, options, images, known, &mut mapped);
     }
     if let Some(pods) = payloads.pods {
-        pods::map(pods, options, images, &mut mapped);
+        pods::map(pods, options, images, known, &mut mapped);
     }
     (mapped, parsed)
 }

@@ -20,6 +20,7 @@ pub mod remote;
 pub mod rest;
 pub mod scrape;
 
+mod known;
 mod number;
 mod pressure;
 #[cfg(test)]

@@ -211,7 +211,7 @@ pub enum Subject<'a> {
 }
 
 /// A pod's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Pod<'a> {
     /// The namespace.
     pub namespace: &'a str,

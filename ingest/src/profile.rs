@@ -16,6 +16,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use self::cluster::{ClusterSums, NamespaceSums};
+pub(crate) use self::shaper::dressed;
 pub use self::shaper::{NodeAmounts, Shaped, Shaper};
 use crate::labels::LabelRules;
 use crate::names::Series;

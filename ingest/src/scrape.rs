@@ -24,6 +24,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
+use self::client::Clients;
 use self::pull::Puller;
 use self::supervisor::Supervisor;
 use crate::discover::Discovery;
@@ -116,6 +117,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     flights: Semaphore,
     sums: Mutex<ClusterSums>,
+    clients: Clients,
 }
 
 impl Shared {
@@ -124,6 +126,7 @@ impl Shared {
             naming: Arc::new(options.naming.clone()),
             flights: Semaphore::new(options.concurrent_max.clamp(1, Semaphore::MAX_PERMITS)),
             sums: Mutex::default(),
+            clients: Clients::default(),
             options: Arc::new(options),
             clock,
         }

@@ -8,6 +8,7 @@ use plimsoll_engine::Timestamp;
 use super::identity::{Identity, Images, PodNames};
 use super::rows::{Row, Sum};
 use super::{Options, Source};
+use crate::known::KnownTags;
 use crate::names::{Mapped, Pod, Series, Subject, Writer};
 use crate::number::rounded;
 
@@ -16,6 +17,7 @@ pub(super) fn points(
     rows: &[Row<'_>],
     options: Options<'_>,
     images: &mut Images,
+    known: &mut KnownTags,
     mapped: &mut Mapped,
 ) {
     let inner = inner_paths(rows, options.source);
@@ -64,7 +66,7 @@ pub(super) fn points(
                 continue;
             }
         };
-        let kept = write_row(row, subject, part, options, &mut writer);
+        let kept = write_row(row, subject, part, options, known, &mut writer);
         mapped.kept += kept;
         mapped.drop_samples("pause container", row.samples.saturating_sub(kept));
     }
@@ -85,6 +87,7 @@ fn write_row(
     subject: Subject<'_>,
     part: Part,
     options: Options<'_>,
+    known: &mut KnownTags,
     writer: &mut Writer,
 ) -> usize {
     let more: Vec<(&str, &str)> = row
@@ -92,7 +95,17 @@ fn write_row(
         .iter()
         .map(|(key, value)| (*key, value.as_ref()))
         .collect();
-    let tag_set = writer.tag_set(&options.place.tags(subject, &more));
+    // A cAdvisor of its own tells containers apart by more than a Kubelet does.
+    let is_kubelet = options.source != Source::Standalone && more.is_empty();
+    let mut tag_set_of = |resource: &str, writer: &mut Writer| {
+        if is_kubelet {
+            return known.tag_set(writer, subject, resource);
+        }
+        let mut more = more.clone();
+        more.push(("resource_id", resource));
+        writer.tag_set(&options.place.tags(subject, &more))
+    };
+    let tag_set = tag_set_of("", writer);
     let row_time = row.time_ms.map_or(options.now, from_ms);
     let time = |sum: &Sum| sum.time_ms.map_or(row_time, from_ms);
     let mut written = 0;
@@ -113,11 +126,7 @@ fn write_row(
     for (device, sum) in &row.devices {
         let device_tag_set = match device_tags {
             Some((last, tag_set)) if last == device => tag_set,
-            _ => {
-                let mut more = more.clone();
-                more.push(("resource_id", device));
-                writer.tag_set(&options.place.tags(subject, &more))
-            }
+            _ => tag_set_of(device, writer),
         };
         device_tags = Some((device, device_tag_set));
         if let Some(value) = rounded(sum.value) {

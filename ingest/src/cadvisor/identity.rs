@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use hashbrown::HashMap;
+use hashbrown::{Equivalent, HashMap};
 
 use super::Source;
 use super::rows::find;
@@ -12,7 +12,40 @@ use crate::prometheus::Sample;
 /// Images by namespace, pod and container, kept from one scrape to the next so that a
 /// container's file systems have its tags even when `/metrics/cadvisor` failed.
 #[derive(Debug, Clone, Default)]
-pub struct Images(HashMap<(String, String, String), String>);
+pub struct Images(HashMap<ImageKey, Box<str>>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct ImageKey {
+    namespace: Box<str>,
+    pod: Box<str>,
+    container: Box<str>,
+}
+
+/// A key that is asked for.
+#[derive(Hash)]
+struct Named<'a> {
+    namespace: &'a str,
+    pod: &'a str,
+    container: &'a str,
+}
+
+impl Equivalent<ImageKey> for Named<'_> {
+    fn equivalent(&self, key: &ImageKey) -> bool {
+        *self.pod == *key.pod
+            && *self.container == *key.container
+            && *self.namespace == *key.namespace
+    }
+}
+
+impl From<&Named<'_>> for ImageKey {
+    fn from(named: &Named<'_>) -> Self {
+        Self {
+            namespace: named.namespace.into(),
+            pod: named.pod.into(),
+            container: named.container.into(),
+        }
+    }
+}
 
 impl Images {
     /// Forgets all; a payload that was read whole says them again.
@@ -21,14 +54,22 @@ impl Images {
     }
 
     pub(crate) fn insert(&mut self, namespace: &str, pod: &str, container: &str, image: &str) {
-        let key = (namespace.to_owned(), pod.to_owned(), container.to_owned());
-        self.0.insert(key, image.to_owned());
+        let named = Named {
+            namespace,
+            pod,
+            container,
+        };
+        self.0.insert(ImageKey::from(&named), image.into());
     }
 
     /// The image of a container, or empty.
     pub(crate) fn image(&self, namespace: &str, pod: &str, container: &str) -> &str {
-        let key = (namespace.to_owned(), pod.to_owned(), container.to_owned());
-        self.0.get(&key).map_or("", String::as_str)
+        let named = Named {
+            namespace,
+            pod,
+            container,
+        };
+        self.0.get(&named).map_or("", |image| image)
     }
 }
 

@@ -2,21 +2,57 @@
 //! node's network.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasher;
 
+use hashbrown::{DefaultHashBuilder, HashTable};
 use serde::Deserialize;
 
 use super::{Options, Pages, null_is_none};
 use crate::cadvisor::Images;
+use crate::known::KnownTags;
 use crate::names::{Mapped, Pod, Series, Subject, Writer};
 
-/// The payload, as far as it is of use.
-#[derive(Debug, Clone, Deserialize)]
+/// The payload, as far as it is of use; kept for a minute, for thousands of nodes.
+#[derive(Debug, Clone)]
 pub struct PodList {
+    pods: Vec<Entry>,
+    /// Places in `pods`, by namespace and name: a static pod has two uids.
+    places: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    node_name: Option<Box<str>>,
+}
+
+/// A pod's labels, in no order.
+pub(crate) type Labels = [(Box<str>, Box<str>)];
+
+#[derive(Debug, Clone)]
+struct Entry {
+    namespace: Box<str>,
+    name: Box<str>,
+    /// The one that the Kubelet's other payloads have.
+    uid: Box<str>,
+    labels: Box<Labels>,
+    shares_node_network: bool,
+    is_running: bool,
+    containers: Box<[Wanted]>,
+}
+
+/// What a container asks for and may have.
+#[derive(Debug, Clone)]
+struct Wanted {
+    name: Box<str>,
+    image: Box<str>,
+    amounts: Box<[(Series, i64)]>,
+    restarts: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Payload {
     #[serde(default, deserialize_with = "null_is_none")]
     items: Vec<Item>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Item {
     metadata: Metadata,
     spec: Spec,
@@ -24,32 +60,32 @@ struct Item {
     status: Status,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Metadata {
-    name: String,
+    name: Box<str>,
     #[serde(default)]
-    namespace: String,
+    namespace: Box<str>,
     #[serde(default)]
-    uid: String,
+    uid: Box<str>,
     /// A static pod's uid in the Kubelet's other payloads is the hash of its file.
     #[serde(default)]
-    annotations: HashMap<String, String>,
+    annotations: HashMap<String, Box<str>>,
     #[serde(default)]
-    labels: BTreeMap<String, String>,
+    labels: BTreeMap<Box<str>, Box<str>>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Spec {
     #[serde(default)]
     host_network: bool,
     #[serde(default)]
-    node_name: String,
+    node_name: Box<str>,
     #[serde(default, deserialize_with = "null_is_none")]
     containers: Vec<Container>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
     #[serde(default)]
@@ -58,23 +94,23 @@ struct Status {
     container_statuses: Vec<ContainerStatus>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ContainerStatus {
     name: String,
     restart_count: Option<i64>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Container {
-    name: String,
+    name: Box<str>,
     #[serde(default)]
-    image: String,
+    image: Box<str>,
     #[serde(default)]
     resources: Resources,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct Resources {
     #[serde(default)]
     requests: HashMap<String, String>,
@@ -88,104 +124,146 @@ impl PodList {
     /// # Errors
     /// Where it is no list of pods.
     pub fn parse(body: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(body)
+        let payload: Payload = serde_json::from_slice(body)?;
+        let mut list = Self {
+            pods: Vec::with_capacity(payload.items.len()),
+            places: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            node_name: None,
+        };
+        for item in payload.items {
+            list.push(item);
+        }
+        Ok(list)
+    }
+
+    fn push(&mut self, item: Item) {
+        if self.node_name.is_none() && !item.spec.node_name.is_empty() {
+            self.node_name = Some(item.spec.node_name.clone());
+        }
+        let mut metadata = item.metadata;
+        let hash = metadata.annotations.remove("kubernetes.io/config.hash");
+        let statuses = &item.status.container_statuses;
+        let containers = item.spec.containers.into_iter().map(|container| {
+            let mut statuses = statuses.iter();
+            let status = statuses.find(|status| *status.name == *container.name);
+            Wanted {
+                amounts: amounts(&container.resources),
+                restarts: status.and_then(|status| status.restart_count),
+                name: container.name,
+                image: container.image,
+            }
+        });
+        let entry = Entry {
+            uid: hash.unwrap_or(metadata.uid),
+            namespace: metadata.namespace,
+            name: metadata.name,
+            labels: metadata.labels.into_iter().collect(),
+            shares_node_network: item.spec.host_network,
+            is_running: item.status.phase == "Running",
+            containers: containers.collect(),
+        };
+        let hash = self.hasher.hash_one((&*entry.namespace, &*entry.name));
+        // Of two that are called the same, the first counts.
+        if self.find(&entry.namespace, &entry.name).is_none()
+            && let Ok(place) = u32::try_from(self.pods.len())
+        {
+            let (pods, hasher) = (&self.pods, &self.hasher);
+            self.places.insert_unique(hash, place, |at| {
+                let there = &pods[*at as usize];
+                hasher.hash_one((&*there.namespace, &*there.name))
+            });
+            self.pods.push(entry);
+        }
+    }
+
+    fn find(&self, namespace: &str, name: &str) -> Option<&Entry> {
+        let hash = self.hasher.hash_one((namespace, name));
+        let is_it = |at: &u32| {
+            let entry = &self.pods[*at as usize];
+            *entry.name == *name && *entry.namespace == *namespace
+        };
+        let place = self.places.find(hash, is_it)?;
+        Some(&self.pods[*place as usize])
     }
 
     /// Whether `pod` is in the node's network, so that its counters are the node's.
-    ///
-    /// By namespace and name: a static pod has two uids.
     #[must_use]
     pub fn shares_node_network(&self, pod: Pod<'_>) -> bool {
-        self.items.iter().any(|item| {
-            item.spec.host_network
-                && item.metadata.name == pod.name
-                && item.metadata.namespace == pod.namespace
-        })
+        let found = self.find(pod.namespace, pod.name);
+        found.is_some_and(|entry| entry.shares_node_network)
     }
-}
 
-impl PodList {
     /// Each pod's namespace, name and labels.
-    pub fn labels(&self) -> impl Iterator<Item = (&str, &str, &BTreeMap<String, String>)> {
-        self.items.iter().map(|item| {
-            let metadata = &item.metadata;
-            (&*metadata.namespace, &*metadata.name, &metadata.labels)
-        })
+    pub(crate) fn labels(&self) -> impl Iterator<Item = (&str, &str, &Labels)> {
+        let pods = self.pods.iter();
+        pods.map(|pod| (&*pod.namespace, &*pod.name, &*pod.labels))
+    }
+
+    /// The labels of one pod.
+    pub(crate) fn labels_of(&self, namespace: &str, name: &str) -> Option<&Labels> {
+        Some(&self.find(namespace, name)?.labels)
     }
 
     /// The name of the node that they are on.
     #[must_use]
     pub fn node_name(&self) -> Option<&str> {
-        let names = self.items.iter().map(|item| item.spec.node_name.as_str());
-        names.into_iter().find(|name| !name.is_empty())
+        self.node_name.as_deref()
     }
 
     /// The uid that the Kubelet's other payloads have for a pod, or empty.
     #[must_use]
     pub fn uid(&self, namespace: &str, name: &str) -> &str {
-        let mut items = self.items.iter();
-        let item =
-            items.find(|item| item.metadata.name == name && item.metadata.namespace == namespace);
-        item.map_or("", |item| item.metadata.uid_of_payloads())
+        let found = self.find(namespace, name);
+        found.map_or("", |entry| &entry.uid)
     }
 
     /// Tells the images of containers, where `/metrics/cadvisor` is not read.
-    pub(super) fn tell(&self, images: &mut Images) {
+    pub(crate) fn tell(&self, images: &mut Images) {
         images.clear();
-        for item in &self.items {
-            for container in &item.spec.containers {
-                let metadata = &item.metadata;
-                images.insert(
-                    &metadata.namespace,
-                    &metadata.name,
-                    &container.name,
-                    &container.image,
-                );
+        for pod in &self.pods {
+            for container in &pod.containers {
+                images.insert(&pod.namespace, &pod.name, &container.name, &container.image);
             }
         }
-    }
-}
-
-impl Metadata {
-    fn uid_of_payloads(&self) -> &str {
-        let hash = self.annotations.get("kubernetes.io/config.hash");
-        hash.unwrap_or(&self.uid)
     }
 }
 
 /// Adds requests and restarts of running containers, and their limits where
 /// `/metrics/cadvisor`, which has them, is not read.
-pub(super) fn map(pods: &PodList, options: Options<'_>, images: &Images, mapped: &mut Mapped) {
+pub(super) fn map(
+    pods: &PodList,
+    options: Options<'_>,
+    images: &Images,
+    known: &mut KnownTags,
+    mapped: &mut Mapped,
+) {
     let mut writer = Writer::onto(std::mem::take(&mut mapped.batch));
-    for item in &pods.items {
-        let metadata = &item.metadata;
-        if item.status.phase != "Running" {
-            continue;
-        }
+    let is_taken = |series| {
+        options.pages != Pages::Full || !matches!(series, Series::CpuLimit | Series::MemoryLimit)
+    };
+    for entry in pods.pods.iter().filter(|entry| entry.is_running) {
         let pod = Pod {
-            namespace: &metadata.namespace,
-            name: &metadata.name,
-            uid: metadata.uid_of_payloads(),
+            namespace: &entry.namespace,
+            name: &entry.name,
+            uid: &entry.uid,
         };
-        for container in &item.spec.containers {
-            let tags = options.place.tags(
-                Subject::PodContainer {
-                    pod,
-                    name: &container.name,
-                    image: images.image(pod.namespace, pod.name, &container.name),
-                },
-                &[],
-            );
-            let tag_set = writer.tag_set(&tags);
-            for (series, value) in amounts(container, options.pages) {
-                writer.value(series, tag_set, options.now, value);
-                mapped.kept += 1;
-            }
-            let mut statuses = item.status.container_statuses.iter();
-            let status = statuses.find(|status| status.name == container.name);
-            if let Some(count) = status.and_then(|status| status.restart_count) {
-                writer.value(Series::RestartCount, tag_set, options.now, count);
-                mapped.kept += 1;
+        for container in &entry.containers {
+            let subject = Subject::PodContainer {
+                pod,
+                name: &container.name,
+                image: images.image(pod.namespace, pod.name, &container.name),
+            };
+            let tag_set = known.tag_set(&mut writer, subject, "");
+            let amounts = container.amounts.iter().copied();
+            let restarts = container
+                .restarts
+                .map(|count| (Series::RestartCount, count));
+            for (series, value) in amounts.chain(restarts) {
+                if is_taken(series) {
+                    writer.value(series, tag_set, options.now, value);
+                    mapped.kept += 1;
+                }
             }
         }
     }
@@ -193,20 +271,16 @@ pub(super) fn map(pods: &PodList, options: Options<'_>, images: &Images, mapped:
 }
 
 /// What a container asks for and may have; what is not set is absent.
-fn amounts(container: &Container, pages: Pages) -> Vec<(Series, i64)> {
-    let Resources { requests, limits } = &container.resources;
-    let mut wanted = vec![
+fn amounts(resources: &Resources) -> Box<[(Series, i64)]> {
+    let Resources { requests, limits } = resources;
+    let wanted = [
         (Series::CpuRequest, requests, "cpu", 1_000.0),
         (Series::MemoryRequest, requests, "memory", 1.0),
         (Series::EphemeralRequest, requests, "ephemeral-storage", 1.0),
         (Series::EphemeralLimit, limits, "ephemeral-storage", 1.0),
+        (Series::CpuLimit, limits, "cpu", 1_000.0),
+        (Series::MemoryLimit, limits, "memory", 1.0),
     ];
-    if pages != Pages::Full {
-        wanted.extend([
-            (Series::CpuLimit, limits, "cpu", 1_000.0),
-            (Series::MemoryLimit, limits, "memory", 1.0),
-        ]);
-    }
     let amount = |(series, from, resource, factor): (_, &HashMap<String, String>, &str, f64)| {
         let amount = quantity(from.get(resource)?)? * factor;
         Some((series, crate::number::rounded(amount)?))

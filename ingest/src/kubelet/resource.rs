@@ -4,6 +4,7 @@ use plimsoll_engine::Timestamp;
 
 use super::{Options, PodList};
 use crate::cadvisor::Images;
+use crate::known::KnownTags;
 use crate::names::{Mapped, Pod, Series, Subject, Writer};
 use crate::number::rounded;
 use crate::prometheus::{self, Sample};
@@ -14,11 +15,12 @@ pub(super) fn map(
     pods: Option<&PodList>,
     options: Options<'_>,
     images: &Images,
+    known: &mut KnownTags,
 ) -> (Mapped, prometheus::Parsed) {
     let mut mapped = Mapped::default();
     let mut writer = Writer::new();
     let parsed = prometheus::parse(text, |sample| {
-        match point(sample, pods, options, images, &mut writer) {
+        match point(sample, pods, options, images, known, &mut writer) {
             Ok(()) => mapped.kept += 1,
             Err(reason) => mapped.drop_samples(reason, 1),
         }
@@ -32,6 +34,7 @@ fn point(
     pods: Option<&PodList>,
     options: Options<'_>,
     images: &Images,
+    known: &mut KnownTags,
     writer: &mut Writer,
 ) -> Result<(), &'static str> {
     let (level, metric) = sample.name.split_once('_').ok_or("metric not used")?;
@@ -71,7 +74,7 @@ fn point(
         Series::Uptime => (time.0 / 1_000_000).saturating_sub(value).max(0),
         _ => value,
     };
-    let tag_set = writer.tag_set(&options.place.tags(subject, &[]));
+    let tag_set = known.tag_set(writer, subject, "");
     writer.value(series, tag_set, time, value);
     Ok(())
 }

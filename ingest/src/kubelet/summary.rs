@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::{Options, Pages, PodList, null_is_none};
 use crate::cadvisor::Images;
+use crate::known::KnownTags;
 use crate::names::{Mapped, Pod, Series, Subject, Writer, stored};
 use crate::pressure::Psi;
 
@@ -33,8 +34,9 @@ pub struct Node<'a> {
     pub node_name: Cow<'a, str>,
     #[serde(borrow, default, deserialize_with = "null_is_none")]
     system_containers: Vec<Container<'a>>,
-    #[serde(borrow)]
-    start_time: Option<Cow<'a, str>>,
+    /// Empty where it is not known: serde borrows no text of an `Option`.
+    #[serde(borrow, default)]
+    start_time: Cow<'a, str>,
     #[serde(borrow)]
     cpu: Option<Cpu<'a>>,
     #[serde(borrow)]
@@ -55,8 +57,9 @@ pub struct Node<'a> {
 struct Container<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
-    #[serde(borrow)]
-    start_time: Option<Cow<'a, str>>,
+    /// Empty where it is not known: serde borrows no text of an `Option`.
+    #[serde(borrow, default)]
+    start_time: Cow<'a, str>,
     #[serde(borrow)]
     cpu: Option<Cpu<'a>>,
     #[serde(borrow)]
@@ -73,7 +76,7 @@ struct Container<'a> {
 
 /// What a node has as a container has it.
 struct Stats<'s> {
-    start_time: Option<&'s str>,
+    start_time: &'s str,
     cpu: Option<&'s Cpu<'s>>,
     memory: Option<&'s Memory<'s>>,
     io: Option<&'s Io<'s>>,
@@ -89,7 +92,7 @@ impl Node<'_> {
 
     fn stats(&self) -> Stats<'_> {
         Stats {
-            start_time: self.start_time.as_deref(),
+            start_time: &self.start_time,
             cpu: self.cpu.as_ref(),
             memory: self.memory.as_ref(),
             io: self.io.as_ref(),
@@ -101,7 +104,7 @@ impl Node<'_> {
 impl Container<'_> {
     fn stats(&self) -> Stats<'_> {
         Stats {
-            start_time: self.start_time.as_deref(),
+            start_time: &self.start_time,
             cpu: self.cpu.as_ref(),
             memory: self.memory.as_ref(),
             io: self.io.as_ref(),
@@ -116,8 +119,9 @@ impl Container<'_> {
 pub struct PodStats<'a> {
     #[serde(borrow)]
     pod_ref: PodRef<'a>,
-    #[serde(borrow)]
-    start_time: Option<Cow<'a, str>>,
+    /// Empty where it is not known: serde borrows no text of an `Option`.
+    #[serde(borrow, default)]
+    start_time: Cow<'a, str>,
     #[serde(borrow, default, deserialize_with = "null_is_none")]
     containers: Vec<Container<'a>>,
     #[serde(borrow)]
@@ -186,13 +190,17 @@ struct Swap<'a> {
     swap_usage_bytes: Option<u64>,
 }
 
+/// The counters are those of the interface that the Kubelet takes for the main one; absent where
+/// it found none.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Network<'a> {
     #[serde(borrow, default)]
     time: Cow<'a, str>,
-    /// The interface that the Kubelet takes for the main one; absent where it found none.
-    #[serde(flatten)]
-    main: Interface,
+    rx_bytes: Option<u64>,
+    rx_errors: Option<u64>,
+    tx_bytes: Option<u64>,
+    tx_errors: Option<u64>,
     #[serde(default, deserialize_with = "null_is_none")]
     interfaces: Vec<Interface>,
 }
@@ -232,16 +240,19 @@ impl<'a> Summary<'a> {
 }
 
 /// Adds what is taken from a summary to `mapped`.
-pub(super) fn map(
-    summary: &Summary<'_>,
+pub(super) fn map<'o>(
+    summary: &'o Summary<'_>,
     pods: Option<&PodList>,
-    options: Options<'_>,
+    options: Options<'o>,
     images: &Images,
+    known: &'o mut KnownTags,
     mapped: &mut Mapped,
 ) {
     let mut points = Points {
         writer: Writer::onto(std::mem::take(&mut mapped.batch)),
+        known,
         options,
+        last_time: ("", None),
         kept: 0,
         without_time: 0,
     };
@@ -284,22 +295,28 @@ pub(super) fn map(
 
 struct Points<'o> {
     writer: Writer,
+    known: &'o mut KnownTags,
     options: Options<'o>,
+    /// The text of a time that was read last, and what it is: neighbours have the same.
+    last_time: (&'o str, Option<Timestamp>),
     kept: usize,
     without_time: usize,
 }
 
-impl Points<'_> {
+impl<'o> Points<'o> {
     fn tag_set(&mut self, subject: Subject<'_>, resource: &str) -> u32 {
-        let tags = self
-            .options
-            .place
-            .tags(subject, &[("resource_id", resource)]);
-        self.writer.tag_set(&tags)
+        self.known.tag_set(&mut self.writer, subject, resource)
     }
 
-    fn values(&mut self, tag_set: u32, time: &str, values: &[(Series, Option<u64>)]) {
-        let Some(time) = parse_time(time) else {
+    fn time(&mut self, text: &'o str) -> Option<Timestamp> {
+        if self.last_time.0 != text {
+            self.last_time = (text, parse_time(text));
+        }
+        self.last_time.1
+    }
+
+    fn values(&mut self, tag_set: u32, time: &'o str, values: &[(Series, Option<u64>)]) {
+        let Some(time) = self.time(time) else {
             self.without_time += values.len();
             return;
         };
@@ -311,19 +328,19 @@ impl Points<'_> {
         }
     }
 
-    fn uptime(&mut self, tag_set: u32, time: &str, start: Option<&str>) {
-        if let (Some(time), Some(start)) = (parse_time(time), start.and_then(parse_time)) {
+    fn uptime(&mut self, tag_set: u32, time: &'o str, start: &str) {
+        if let (Some(time), Some(start)) = (self.time(time), parse_time(start)) {
             let uptime_ms = (time.0.saturating_sub(start.0) / 1_000_000).max(0);
             self.writer.value(Series::Uptime, tag_set, time, uptime_ms);
             self.kept += 1;
         }
     }
 
-    fn network(&mut self, network: Option<&Network<'_>>, subject: Subject<'_>) {
+    fn network(&mut self, network: Option<&'o Network<'_>>, subject: Subject<'_>) {
         let Some(network) = network else { return };
         let tag_set = self.tag_set(subject, "");
-        let counter = |of: fn(&Interface) -> Option<u64>| {
-            of(&network.main).or_else(|| {
+        let counter = |main: Option<u64>, of: fn(&Interface) -> Option<u64>| {
+            main.or_else(|| {
                 network
                     .interfaces
                     .iter()
@@ -332,15 +349,27 @@ impl Points<'_> {
             })
         };
         let values = [
-            (Series::NetworkRx, counter(|one| one.rx_bytes)),
-            (Series::NetworkTx, counter(|one| one.tx_bytes)),
-            (Series::NetworkRxErrors, counter(|one| one.rx_errors)),
-            (Series::NetworkTxErrors, counter(|one| one.tx_errors)),
+            (
+                Series::NetworkRx,
+                counter(network.rx_bytes, |one| one.rx_bytes),
+            ),
+            (
+                Series::NetworkTx,
+                counter(network.tx_bytes, |one| one.tx_bytes),
+            ),
+            (
+                Series::NetworkRxErrors,
+                counter(network.rx_errors, |one| one.rx_errors),
+            ),
+            (
+                Series::NetworkTxErrors,
+                counter(network.tx_errors, |one| one.tx_errors),
+            ),
         ];
         self.values(tag_set, &network.time, &values);
     }
 
-    fn file_system(&mut self, fs: &FileSystem<'_>, resource: &str, subject: Subject<'_>) {
+    fn file_system(&mut self, fs: &'o FileSystem<'_>, resource: &str, subject: Subject<'_>) {
         let tag_set = self.tag_set(subject, resource);
         let values = [
             (Series::FilesystemUsage, fs.used_bytes),
@@ -353,7 +382,7 @@ impl Points<'_> {
     }
 
     /// What the machine has: the Kubelet says what of it is not in the working set.
-    fn machine_memory(&mut self, memory: Option<&Memory<'_>>) {
+    fn machine_memory(&mut self, memory: Option<&'o Memory<'_>>) {
         let Some(memory) = memory else { return };
         let tag_set = self.tag_set(Subject::Node, "");
         let whole = memory.available_bytes.zip(memory.working_set_bytes);
@@ -362,7 +391,7 @@ impl Points<'_> {
     }
 
     /// Processor, memory and stalls.
-    fn stats(&mut self, container: &Stats<'_>, subject: Subject<'_>) {
+    fn stats(&mut self, container: &Stats<'o>, subject: Subject<'_>) {
         let tag_set = self.tag_set(subject, "");
         if let Some(cpu) = container.cpu {
             let usage = (Series::CpuUsage, cpu.usage_core_nano_seconds);
@@ -394,7 +423,7 @@ impl Points<'_> {
     }
 
     /// A container's writable layer and logs together.
-    fn ephemeral(&mut self, container: &Container<'_>, subject: Subject<'_>) {
+    fn ephemeral(&mut self, container: &'o Container<'_>, subject: Subject<'_>) {
         let parts = [&container.rootfs, &container.logs];
         let used = parts
             .iter()
@@ -407,21 +436,27 @@ impl Points<'_> {
         }
     }
 
-    fn pressure(&mut self, tag_set: u32, time: &str, psi: Option<&Psi>, series: [Series; 2]) {
+    fn pressure(&mut self, tag_set: u32, time: &'o str, psi: Option<&Psi>, series: [Series; 2]) {
         let Some(psi) = psi else { return };
         let [some, full] = psi.stalled_ns();
         let values = [(series[0], some), (series[1], full)];
         self.values(tag_set, time, &values);
     }
 
-    fn pod(&mut self, stats: &PodStats<'_>, pod: Pod<'_>, shares_network: bool, images: &Images) {
+    fn pod(
+        &mut self,
+        stats: &'o PodStats<'_>,
+        pod: Pod<'_>,
+        shares_network: bool,
+        images: &Images,
+    ) {
         let subject = Subject::Pod(pod);
         if !shares_network {
             self.network(stats.network.as_ref(), subject);
         }
         if let Some(cpu) = &stats.cpu {
             let tag_set = self.tag_set(subject, "");
-            self.uptime(tag_set, &cpu.time, stats.start_time.as_deref());
+            self.uptime(tag_set, &cpu.time, &stats.start_time);
             let count = stats.process_stats.as_ref().and_then(|stats| stats.count);
             self.values(tag_set, &cpu.time, &[(Series::ProcessCount, count)]);
         }

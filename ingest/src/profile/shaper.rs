@@ -11,6 +11,7 @@ use plimsoll_engine::{FieldValue, TagSet, Timestamp};
 use super::cluster::SUMMED;
 use super::rate::{AGE_NS_MAX, Counter, rate_series, to_f64};
 use super::{Aliases, NamespaceSums, Naming, Profile};
+use crate::known::borrowed;
 use crate::kubelet::PodList;
 use crate::names::Series;
 use crate::number::rounded;
@@ -57,6 +58,8 @@ struct Row {
     level: Level,
     counters: Vec<(Series, Counter)>,
     seen: Timestamp,
+    /// The number of `tags` in the batch that is being made.
+    number: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +110,7 @@ impl Shaper {
         self.pods = pods
             .labels()
             .map(|(namespace, name, labels)| {
-                let labels = labels.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+                let labels = borrowed(labels);
                 let key = (namespace.to_owned(), name.to_owned());
                 (key, rules.tags_of(labels))
             })
@@ -129,6 +132,14 @@ impl Shaper {
         self.allocatable = allocatable;
     }
 
+    /// Whether [`Self::shape`] leaves a batch as it is.
+    pub(crate) fn is_plain(&self) -> bool {
+        let Naming {
+            profile, aliases, ..
+        } = &*self.naming;
+        *profile == Profile::Classic && *aliases == Aliases::None && self.pods.is_empty()
+    }
+
     /// Names the points of one scrape, which are in profile `classic`.
     pub fn shape(&mut self, batch: Batch, now: Timestamp) -> Shaped {
         match self.naming.profile {
@@ -141,7 +152,7 @@ impl Shaper {
     }
 
     fn classic(&self, batch: Batch) -> Batch {
-        if self.pods.is_empty() && self.naming.aliases == Aliases::None {
+        if self.is_plain() {
             return batch;
         }
         let mut named = Batch::default();
@@ -183,22 +194,8 @@ impl Shaper {
                 .pods
                 .get(&(namespace.clone().into_owned(), pod.into_owned())),
         };
-        let mut more: Vec<(&str, &str)> = Vec::new();
-        if self.naming.aliases == Aliases::HeapsterV0 {
-            more.push(("pod_namespace", &namespace));
-        }
-        let labels = labels.into_iter().flatten();
-        more.extend(labels.map(|(key, value)| (key.as_str(), value.as_str())));
-        if more.is_empty() {
-            return tags.clone();
-        }
-        let own: Vec<(Cow<'_, str>, Cow<'_, str>)> = tags.pairs().collect();
-        // A label never takes the place of a tag of the level.
-        more.retain(|(key, _)| !own.iter().any(|(taken, _)| taken == key));
-        let own = own
-            .iter()
-            .map(|(key, value)| (key.as_ref(), value.as_ref()));
-        build(own.chain(more.iter().copied()))
+        let labels = labels.map_or(&[][..], Vec::as_slice);
+        dressed(tags, labels, self.naming.aliases)
     }
 
     fn look(&self, tags: &TagSet) -> (TagSet, Level) {
@@ -232,7 +229,20 @@ impl Shaper {
 
     fn heapster(&mut self, batch: &Batch, now: Timestamp) -> Shaped {
         let profile = self.naming.profile;
-        let mut rows = std::mem::take(&mut self.rows);
+        let mut known = std::mem::take(&mut self.rows);
+        // By number while the points go by: a look-up for each point would cost more than the point.
+        let mut rows: Vec<(TagSet, Row)> = batch
+            .tag_sets()
+            .iter()
+            .map(|tags| {
+                let (key, mut row) = known
+                    .remove_entry(tags)
+                    .unwrap_or_else(|| (tags.clone(), self.new_row(tags)));
+                row.seen = now;
+                row.number = None;
+                (key, row)
+            })
+            .collect();
         let series: Vec<Option<Series>> = batch
             .names()
             .iter()
@@ -241,27 +251,8 @@ impl Shaper {
         let mut out = Out::new(profile);
         let mut pods: HashMap<TagSet, (String, Sums)> = HashMap::new();
         let mut node = NodeRow::default();
-        // The points of a tag set stand together nearly always.
-        let mut at: Option<(u32, TagSet)> = None;
         for point in batch.points() {
-            let number = point.tag_set;
-            let key = match at.take() {
-                Some((same, key)) if same == number => key,
-                _ => batch.tag_sets()[number as usize].clone(),
-            };
-            if !rows.contains_key(&key) {
-                let (tags, level) = self.look(&key);
-                let row = Row {
-                    tags,
-                    level,
-                    counters: Vec::new(),
-                    seen: now,
-                };
-                rows.insert(key.clone(), row);
-            }
-            let row = rows.get_mut(&key).expect("it was put there if it was not");
-            at = Some((number, key));
-            row.seen = now;
+            let (_, row) = &mut rows[point.tag_set as usize];
             let Some(series) = series[point.measurement as usize] else {
                 out.as_is(batch, &point, &row.tags);
                 continue;
@@ -286,7 +277,10 @@ impl Shaper {
                     node.working_set = Some(to_f64(value));
                 }
             }
-            out.integer(series, &row.tags, time, value);
+            out.row = *row
+                .number
+                .get_or_insert_with(|| out.batch.tag_set(&row.tags));
+            out.own(series, time, FieldValue::Integer(value));
             if let Level::PodContainer { pod, namespace } = &row.level
                 && is_summed_over_containers(series)
             {
@@ -305,20 +299,32 @@ impl Shaper {
                     }
                 };
                 if let Some(rate) = rate {
-                    out.rate(rate_of, &row.tags, time, rate);
+                    out.rate(rate_of, time, rate);
                 }
             }
         }
-        rows.retain(|_, row| now.0.saturating_sub(row.seen.0) <= AGE_NS_MAX);
-        for row in rows.values().filter(|row| row.seen == now) {
+        for (_, row) in &rows {
             sum_rates(row, now, &mut pods, &mut node);
         }
-        self.rows = rows;
+        known.retain(|_, row| now.0.saturating_sub(row.seen.0) <= AGE_NS_MAX);
+        known.extend(rows);
+        self.rows = known;
         let namespaces = write_pods(&pods, &mut node, &mut out);
         self.write_node(&node, now, &mut out);
         Shaped {
             batch: out.batch,
             namespaces,
+        }
+    }
+
+    fn new_row(&self, tags: &TagSet) -> Row {
+        let (tags, level) = self.look(tags);
+        Row {
+            tags,
+            level,
+            counters: Vec::new(),
+            seen: Timestamp::default(),
+            number: None,
         }
     }
 
@@ -378,6 +384,28 @@ impl Shaper {
             }
         }
     }
+}
+
+/// A tag set of a pod with the tags of its labels and with aliases; any other as it is.
+pub(crate) fn dressed(tags: &TagSet, labels: &[(String, String)], aliases: Aliases) -> TagSet {
+    let Some(namespace) = tags.value("namespace_name") else {
+        return tags.clone();
+    };
+    let mut more: Vec<(&str, &str)> = Vec::new();
+    if aliases == Aliases::HeapsterV0 {
+        more.push(("pod_namespace", &namespace));
+    }
+    let labels = labels.iter();
+    more.extend(labels.map(|(key, value)| (key.as_str(), value.as_str())));
+    let own: Vec<(Cow<'_, str>, Cow<'_, str>)> = tags.pairs().collect();
+    // A label never takes the place of a tag of the level.
+    more.retain(|(key, _)| !own.iter().any(|(taken, _)| taken == key));
+    if more.is_empty() {
+        return tags.clone();
+    }
+    let own = own.iter();
+    let own = own.map(|(key, value)| (key.as_ref(), value.as_ref()));
+    build(own.chain(more.iter().copied()))
 }
 
 /// What is gathered of the node while its rows go by.
@@ -494,6 +522,8 @@ struct Out {
     profile: Profile,
     batch: Batch,
     names: Vec<Option<(u32, u32)>>,
+    /// The number of the tag set whose points go by.
+    row: u32,
 }
 
 impl Out {
@@ -502,17 +532,23 @@ impl Out {
             profile,
             batch: Batch::default(),
             names: vec![None; Series::ALL.len()],
+            row: 0,
         }
     }
 
     fn push(&mut self, series: Series, tags: &TagSet, time: Timestamp, value: FieldValue) {
+        self.row = self.batch.tag_set(tags);
+        self.own(series, time, value);
+    }
+
+    /// Adds a value of the row that goes by.
+    fn own(&mut self, series: Series, time: Timestamp, value: FieldValue) {
         let (profile, batch) = (self.profile, &mut self.batch);
         let (measurement, field) = *self.names[series as usize].get_or_insert_with(|| {
             let (measurement, field) = profile.names(series);
             (batch.name(measurement), batch.name(field))
         });
-        let tag_set = batch.tag_set(tags);
-        batch.push(measurement, tag_set, time, [(field, value)]);
+        batch.push(measurement, self.row, time, [(field, value)]);
     }
 
     fn integer(&mut self, series: Series, tags: &TagSet, time: Timestamp, value: i64) {
@@ -524,15 +560,15 @@ impl Out {
     }
 
     /// A rate of what is counted, a second.
-    fn rate(&mut self, series: Series, tags: &TagSet, time: Timestamp, rate: f64) {
-        match series {
-            Series::CpuUsageRate => {
-                if let Some(millis) = rounded(rate / MILLIS_NS) {
-                    self.integer(series, tags, time, millis);
-                }
-            }
-            _ => self.float(series, tags, time, rate),
-        }
+    fn rate(&mut self, series: Series, time: Timestamp, rate: f64) {
+        let value = match series {
+            Series::CpuUsageRate => match rounded(rate / MILLIS_NS) {
+                Some(millis) => FieldValue::Integer(millis),
+                None => return,
+            },
+            _ => FieldValue::Float(rate),
+        };
+        self.own(series, time, value);
     }
 
     fn sum(&mut self, series: Series, tags: &TagSet, sum: Sum) {

@@ -1,6 +1,8 @@
 //! Asks a target for one of its pages.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderValue};
@@ -17,6 +19,22 @@ pub(super) struct Client {
     token_file: Option<PathBuf>,
     body_bytes_max: usize,
     deadline: Duration,
+}
+
+/// The clients of HTTP that targets share: thousands of nodes are trusted alike, and a client of its
+/// own for each would cost more memory than its rows.
+#[derive(Debug, Default)]
+pub(super) struct Clients(Mutex<HashMap<Trust, reqwest::Client>>);
+
+/// Whom a client trusts.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Trust {
+    /// There is no TLS.
+    Plain,
+    /// A certificate that the system, or the file of these bytes, knows.
+    Known(Option<Vec<u8>>),
+    /// Everybody.
+    Anybody(Option<Vec<u8>>),
 }
 
 /// What a page is, for the errors.
@@ -52,40 +70,41 @@ impl Page {
 }
 
 impl Client {
-    pub(super) fn new(target: &Target, base: &Url, options: &Options) -> Result<Self, Error> {
-        // Whoever is first in the process decides; the rest of it uses ring as well.
-        let first = rustls::crypto::ring::default_provider().install_default();
-        tracing::trace!(is_first = first.is_ok(), "ring is the provider of TLS");
-        let mut builder = reqwest::Client::builder()
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(options.deadline)
-            .pool_max_idle_per_host(4);
-        let mut token = None;
+    pub(super) fn new(
+        target: &Target,
+        base: &Url,
+        options: &Options,
+        clients: &Clients,
+    ) -> Result<Self, Error> {
+        let mut token_file = None;
+        let mut trust = Trust::Known(None);
         if let Target::Kubelet {
-            token_file,
+            token_file: of_target,
             ca_file,
             insecure_skip_verify,
             ..
         } = target
         {
-            token.clone_from(token_file);
-            builder = builder.tls_danger_accept_invalid_certs(*insecure_skip_verify);
-            if let Some(path) = ca_file {
-                builder = builder.tls_certs_only(certificates(path)?);
-            }
+            token_file.clone_from(of_target);
+            // It is read even where it is not used: that it is wrong is said at the start.
+            let pem = ca_file.as_deref().map(pem).transpose()?;
+            trust = match insecure_skip_verify {
+                true => Trust::Anybody(pem),
+                false => Trust::Known(pem),
+            };
         }
         if base.scheme() == "http" {
-            // Without it the system's certificates are loaded, which a bare image has not.
-            builder = builder.tls_certs_only([]);
+            trust = Trust::Plain;
         }
-        let http = builder.build().map_err(|error| Error::Client {
-            url: shown(base),
-            why: chain(&error),
-        })?;
+        let http = clients
+            .client(trust, options)
+            .map_err(|error| Error::Client {
+                url: shown(base),
+                why: chain(&error),
+            })?;
         Ok(Self {
             http,
-            token_file: token,
+            token_file,
             body_bytes_max: options.scrape_body_bytes_max,
             deadline: options.deadline,
         })
@@ -151,6 +170,38 @@ impl Client {
     }
 }
 
+impl Clients {
+    fn client(&self, trust: Trust, options: &Options) -> Result<reqwest::Client, reqwest::Error> {
+        // A panic while it was held cannot have left it half changed.
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&trust) {
+            return Ok(client.clone());
+        }
+        // Whoever is first in the process decides; the rest of it uses ring as well.
+        let first = rustls::crypto::ring::default_provider().install_default();
+        tracing::trace!(is_first = first.is_ok(), "ring is the provider of TLS");
+        let builder = reqwest::Client::builder()
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(options.deadline)
+            .pool_max_idle_per_host(4);
+        let only = |builder: reqwest::ClientBuilder, pem: &[u8]| {
+            Certificate::from_pem_bundle(pem).map(|these| builder.tls_certs_only(these))
+        };
+        let builder = match &trust {
+            // Without it the system's certificates are loaded, which a bare image has not.
+            Trust::Plain => builder.tls_certs_only([]),
+            Trust::Known(None) => builder,
+            Trust::Known(Some(pem)) => only(builder, pem)?,
+            Trust::Anybody(None) => builder.tls_danger_accept_invalid_certs(true),
+            Trust::Anybody(Some(pem)) => only(builder, pem)?.tls_danger_accept_invalid_certs(true),
+        };
+        let client = builder.build()?;
+        clients.insert(trust, client.clone());
+        Ok(client)
+    }
+}
+
 fn unreachable(url: &Url, error: &reqwest::Error) -> Error {
     let why = chain(error);
     let hint = if why.contains("certificate") || why.contains("UnknownIssuer") {
@@ -183,18 +234,28 @@ pub(crate) fn bearer(path: &Path) -> Result<HeaderValue, Error> {
     Ok(value)
 }
 
-pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate>, Error> {
+/// The text of a file that holds certificates.
+fn pem(path: &Path) -> Result<Vec<u8>, Error> {
     let pem = std::fs::read(path).map_err(|source| Error::File {
         what: "certificates",
         path: path.to_owned(),
         source,
     })?;
+    parsed(path, &pem)?;
+    Ok(pem)
+}
+
+pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate>, Error> {
+    parsed(path, &pem(path)?)
+}
+
+fn parsed(path: &Path, pem: &[u8]) -> Result<Vec<Certificate>, Error> {
     let none = |why| Error::Certificates {
         path: path.to_owned(),
         why,
     };
     let certificates =
-        Certificate::from_pem_bundle(&pem).map_err(|error| none(Some(chain(&error))))?;
+        Certificate::from_pem_bundle(pem).map_err(|error| none(Some(chain(&error))))?;
     if certificates.is_empty() {
         return Err(none(None));
     }

@@ -92,7 +92,7 @@ pub enum Error {
         status: String,
     },
     /// It answered too much.
-    #[error("{url}: the answer is longer than scrape_body_bytes_max, {limit} bytes")]
+    #[error("{url}: the answer is longer than max_scrape_size, {limit} bytes")]
     BodyTooLong {
         /// The URL, without credentials.
         url: String,
@@ -101,7 +101,7 @@ pub enum Error {
     },
     /// It answered too many points.
     #[error(
-        "{url}: its answer holds {got} points, and scrape_series_max is {limit}: none was kept"
+        "{url}: its answer holds {got} points, and max_scrape_series is {limit}: none was kept"
     )]
     TooManySeries {
         /// The URL, without credentials.

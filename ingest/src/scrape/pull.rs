@@ -18,7 +18,7 @@ use crate::cadvisor::{self, Images, Source};
 use crate::cgroup::{Collector, Paths};
 use crate::generic::{self, Rules};
 use crate::names::{Mapped, Place, Series, Writer, stored};
-use crate::profile::Shaper;
+use crate::profile::{Profile, Shaper};
 use crate::prometheus;
 use crate::rest;
 
@@ -79,13 +79,15 @@ impl Puller {
                 ..
             } => {
                 let base = target::kubelet(url)?;
-                let client = Client::new(target, &base, options)?;
-                let kubelet = Kubelet::new(client, &base, *pages, node_name.clone());
+                let client = Client::new(target, &base, options, &shared.clients)?;
+                let dressing =
+                    (shared.naming.profile == Profile::Classic).then(|| Arc::clone(&shared.naming));
+                let kubelet = Kubelet::new(client, &base, *pages, node_name.clone(), dressing);
                 (shown(&base), Kind::Kubelet(Box::new(kubelet)))
             }
             Target::Prometheus { url, rules } => {
                 let url = target::prometheus(url)?;
-                let client = Client::new(target, &url, options)?;
+                let client = Client::new(target, &url, options, &shared.clients)?;
                 let instance = match (url.host_str().unwrap_or_default(), url.port()) {
                     (host, Some(port)) => format!("{host}:{port}"),
                     (host, None) => host.to_owned(),
@@ -110,7 +112,7 @@ impl Puller {
                     nodename: host.clone(),
                     hostname: host,
                 };
-                let client = Client::new(target, &url, options)?;
+                let client = Client::new(target, &url, options, &shared.clients)?;
                 let cadvisor = Cadvisor {
                     client,
                     url,
@@ -169,6 +171,7 @@ impl Puller {
             }
         };
         rejected += scraped.limit(options);
+        scraped.warnings.extend(skew(&scraped.batch, now));
         let samples = scraped.batch.len();
         let mut writer = Writer::onto(std::mem::take(&mut scraped.batch));
         let tag_set = writer.tag_set(&self.tags);
@@ -195,8 +198,14 @@ impl Puller {
             .shaper
             .take()
             .unwrap_or_else(|| Shaper::new(Arc::clone(naming)));
+        if shaper.is_plain() {
+            // In this profile a Kubelet's rows have their labels already.
+            self.shaper = Some(shaper);
+            scraped.batch = batch;
+            return;
+        }
         let new_pods = match &mut self.kind {
-            Kind::Kubelet(kubelet) => kubelet.new_pods(),
+            Kind::Kubelet(kubelet) if naming.profile != Profile::Classic => kubelet.new_pods(),
             _ => None,
         };
         shaper.take_node(self.state.capacity, self.state.allocatable);
@@ -218,6 +227,24 @@ impl Puller {
             Err(panic) => scraped.internal(&panic),
         }
     }
+}
+
+/// A target's newest value may be so far from this machine's time before that is told.
+const SKEW_NS_MAX: i64 = 5 * 60 * 1_000_000_000;
+
+/// Where a target's clock, or this machine's, is wrong: its rows keep its times all the same.
+fn skew(batch: &Batch, now: Timestamp) -> Option<String> {
+    let newest = batch.points().map(|point| point.time.0).max()?;
+    let off_ns = newest.saturating_sub(now.0);
+    let side = match off_ns {
+        SKEW_NS_MAX.. => "ahead of",
+        ..=0 if off_ns <= -SKEW_NS_MAX => "behind",
+        _ => return None,
+    };
+    Some(format!(
+        "its newest value is over {} min {side} this machine's clock: look at both clocks",
+        SKEW_NS_MAX / 60_000_000_000
+    ))
 }
 
 /// A label of a container may be of any length; a tag set this long is one that nobody wants.

@@ -1,5 +1,7 @@
 //! Against servers of this process on the loopback interface.
 
+mod harm;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -309,7 +311,7 @@ async fn answers_that_are_too_long_or_too_late_are_given_up() {
         scraped.errors[0],
         Error::BodyTooLong { limit: 1_000, .. }
     ));
-    assert!(text(&scraped).contains("scrape_body_bytes_max"));
+    assert!(text(&scraped).contains("max_scrape_size"));
     server.page("/metrics", 0, "");
     let scraped = once(server.cadvisor(), options, clock()).await.unwrap();
     assert!(text(&scraped).ends_with("no answer within the deadline of 50 ms"));

@@ -9,8 +9,10 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 
 use crate::cadvisor::Images;
+use crate::known::KnownTags;
 use crate::kubelet::{self, Pages, Payloads, PodList, Summary};
 use crate::names::{Mapped, Place};
+use crate::profile::Naming;
 use crate::prometheus;
 use crate::scrape::client::{Client, Page};
 use crate::scrape::target::shown;
@@ -28,6 +30,8 @@ pub(super) struct Kubelet {
     pages: Pages,
     nodename: Option<String>,
     images: Images,
+    known: KnownTags,
+    dressing: Option<Arc<Naming>>,
     pod_list: Option<Arc<PodList>>,
     /// Whether nobody has asked for them yet.
     pods_are_new: bool,
@@ -40,13 +44,21 @@ struct Mapping {
     mapped: Mapped,
     parsed: prometheus::Parsed,
     images: Images,
+    known: KnownTags,
     nodename: Option<String>,
     /// What did not parse, by page.
     faults: Vec<(Page, String)>,
 }
 
 impl Kubelet {
-    pub(super) fn new(client: Client, base: &Url, pages: Pages, nodename: Option<String>) -> Self {
+    /// Rows get what `dressing` says of labels, if it is there.
+    pub(super) fn new(
+        client: Client,
+        base: &Url,
+        pages: Pages,
+        nodename: Option<String>,
+        dressing: Option<Arc<Naming>>,
+    ) -> Self {
         let page = |path: &str| {
             let mut url = base.clone();
             url.set_path(&format!("{}{path}", base.path()));
@@ -63,6 +75,8 @@ impl Kubelet {
             pages,
             nodename,
             images: Images::default(),
+            known: known_tags(dressing.as_ref()),
+            dressing,
             pod_list: None,
             pods_are_new: false,
             pods_asked: None,
@@ -108,16 +122,24 @@ impl Kubelet {
         if metrics.is_none() && summary.is_none() {
             return 0;
         }
-        let images = std::mem::take(&mut self.images);
-        let mapping = self.map(metrics, summary, images, options, now);
+        let kept = (
+            std::mem::take(&mut self.images),
+            std::mem::take(&mut self.known),
+        );
+        let mapping = self.map(metrics, summary, kept, options, now);
         let mapping = match mapping.await {
             Ok(mapping) => mapping,
             Err(panic) => {
+                // What it worked with is gone.
+                self.known = known_tags(self.dressing.as_ref());
+                if let Some(pods) = self.pod_list.clone() {
+                    self.tell(pods);
+                }
                 scraped.internal(&panic);
                 return 0;
             }
         };
-        self.images = mapping.images;
+        (self.images, self.known) = (mapping.images, mapping.known);
         self.nodename = mapping.nodename.or(self.nodename.take());
         for (page, why) in mapping.faults {
             let url = shown(match page {
@@ -166,7 +188,9 @@ impl Kubelet {
         };
         match parsed {
             Ok(pods) => {
-                self.pod_list = Some(Arc::new(pods));
+                let pods = Arc::new(pods);
+                self.tell(Arc::clone(&pods));
+                self.pod_list = Some(pods);
                 self.pods_are_new = true;
                 self.pods_warning = None;
             }
@@ -177,6 +201,14 @@ impl Kubelet {
                 ));
             }
         }
+    }
+
+    /// Tells what pages of this Kubelet are read with of its pods.
+    fn tell(&mut self, pods: Arc<PodList>) {
+        if self.pages != Pages::Full {
+            pods.tell(&mut self.images);
+        }
+        self.known.take_pods(pods);
     }
 
     /// The name of a node whose page does not say it.
@@ -194,11 +226,11 @@ impl Kubelet {
         &self,
         metrics: Option<Vec<u8>>,
         summary: Option<Vec<u8>>,
-        mut images: Images,
+        (mut images, mut known): (Images, KnownTags),
         options: &Options,
         now: Timestamp,
     ) -> JoinHandle<Mapping> {
-        let known = self.known_name();
+        let known_name = self.known_name();
         let pages = self.pages;
         let pods = self.pod_list.clone();
         let cluster_name = options.cluster_name.clone();
@@ -219,7 +251,7 @@ impl Kubelet {
             let nodename = summary
                 .as_ref()
                 .map(|summary| summary.node.node_name.as_ref().to_owned())
-                .or(known);
+                .or(known_name);
             let (mapped, parsed) = match &nodename {
                 None => Default::default(),
                 Some(nodename) => {
@@ -228,7 +260,7 @@ impl Kubelet {
                         nodename: nodename.clone(),
                         hostname: nodename.clone(),
                     };
-                    kubelet::map(
+                    kubelet::map_known(
                         Payloads {
                             summary: summary.as_ref(),
                             cadvisor: metrics.as_deref(),
@@ -241,6 +273,7 @@ impl Kubelet {
                             pages,
                         },
                         &mut images,
+                        &mut known,
                     )
                 }
             };
@@ -248,9 +281,15 @@ impl Kubelet {
                 mapped,
                 parsed,
                 images,
+                known,
                 nodename,
                 faults,
             }
         })
     }
+}
+
+fn known_tags(dressing: Option<&Arc<Naming>>) -> KnownTags {
+    let dressing = dressing.map(Arc::clone);
+    dressing.map(KnownTags::dressing).unwrap_or_default()
 }
