@@ -3,12 +3,13 @@
 //! All Kubelets share one port: each has an address of its own in 127.0.0.0/8, so that they are
 //! found, and reached, as real nodes are. The API stands on 127.0.0.1 of the same port. A node's
 //! numbers depend on the seed, the node and the tick alone; a tick is one scrape of the node, or
-//! one interval of the clock.
+//! one interval of the clock. Whoever begins with TLS is answered in TLS.
 
 pub mod model;
 mod pages;
 mod serve;
 mod templates;
+mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use plimsoll_engine::{Clock, Timestamp};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
+use tokio_rustls::rustls::ServerConfig;
 
 use self::model::Shape;
 use self::templates::Templates;
@@ -61,6 +63,9 @@ struct State {
     events: broadcast::Sender<String>,
     /// The port of all.
     port: u16,
+    /// For those who ask a Kubelet, or the API, in TLS; its certificate is self-signed.
+    tls: Arc<ServerConfig>,
+    certificate_pem: String,
 }
 
 impl Cluster {
@@ -98,6 +103,7 @@ impl Cluster {
             scrapes: Default::default(),
             is_gone: AtomicBool::new(false),
         });
+        let (tls, certificate_pem) = tls::self_signed(shape.nodes)?;
         let state = Arc::new(State {
             nodes: nodes.collect(),
             shape,
@@ -105,6 +111,8 @@ impl Cluster {
             templates,
             events: broadcast::Sender::new(256),
             port,
+            tls,
+            certificate_pem,
         });
         Ok(Self {
             server: tokio::spawn(serve::accept(listener, Arc::clone(&state))),
@@ -117,6 +125,18 @@ impl Cluster {
     #[must_use]
     pub fn api_url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The port of the API and of all Kubelets.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.state.port
+    }
+
+    /// What every Kubelet's certificate is signed by: itself.
+    #[must_use]
+    pub fn certificate_pem(&self) -> &str {
+        &self.state.certificate_pem
     }
 
     /// Takes a node out of the cluster: the watch says so, and it answers no more.
@@ -134,11 +154,16 @@ impl Drop for Cluster {
     }
 }
 
+/// The address of a Kubelet.
+fn address(node: usize) -> Ipv4Addr {
+    let number = u32::try_from(node).expect("a cluster has fewer nodes than addresses");
+    Ipv4Addr::from(NODES_FROM + number + 1)
+}
+
 impl State {
     /// The address of a Kubelet.
     fn address(&self, node: usize) -> Ipv4Addr {
-        let number = u32::try_from(node).expect("a cluster has fewer nodes than addresses");
-        Ipv4Addr::from(NODES_FROM + number + 1)
+        address(node)
     }
 
     /// Which Kubelet stands at an address.

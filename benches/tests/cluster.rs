@@ -18,8 +18,9 @@ use plimsoll_benches::store::{DATABASE, Store};
 use plimsoll_engine::clock::ManualClock;
 use plimsoll_engine::{Durability, Timestamp};
 use plimsoll_ingest::discover::{Api, Discovery, KubeletAccess, Nodes};
+use plimsoll_ingest::kubelet::Pages;
 use plimsoll_ingest::profile::{Aliases, Naming, Profile};
-use plimsoll_ingest::scrape::{Options, Scraped, Sources, spawn};
+use plimsoll_ingest::scrape::{Options, Scraped, Sources, Target, once, spawn};
 use plimsoll_query::exec::{Cancel, Collect, Context, Limits, execute};
 use plimsoll_query::{Params, parse};
 use tokio::sync::{mpsc, watch};
@@ -241,6 +242,37 @@ async fn fifty_nodes_are_found_scraped_summed_and_shown() {
         ],
     );
     assert!(empty.is_empty(), "{empty:#?}");
+}
+
+#[tokio::test]
+async fn kubelets_answer_in_tls_under_a_certificate_of_their_own() {
+    let shape = Shape {
+        nodes: 2,
+        ..Shape::default()
+    };
+    let cluster = Cluster::serve(shape.clone(), Pace::Scrape, 0)
+        .await
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, cluster.certificate_pem()).unwrap();
+    for (ca_file, insecure_skip_verify, is_up) in [
+        (Some(ca), false, true),
+        (None, true, true),
+        (None, false, false),
+    ] {
+        let target = Target::Kubelet {
+            url: format!("https://127.1.0.2:{}", cluster.port()),
+            token_file: None,
+            ca_file,
+            insecure_skip_verify,
+            pages: Pages::Full,
+            node_name: None,
+        };
+        let clock = Arc::new(ManualClock::new(shape.start));
+        let scraped = once(target, Options::default(), clock).await.unwrap();
+        assert_eq!(scraped.is_up(), is_up, "{:?}", scraped.errors);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,16 +1,21 @@
-//! Just enough of HTTP/1.1: GET, connections that stay, and a watch that goes on.
+//! Just enough of HTTP/1.1: GET, connections that stay, and a watch that goes on; in TLS where the
+//! other side begins so.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use super::model::Health;
 use super::pages::Page;
 use super::{State, pages};
+
+/// The first byte of a client that begins with TLS.
+const TLS_HANDSHAKE: u8 = 22;
 
 /// Takes connections until the task is ended, which ends them too.
 pub(super) async fn accept(listener: TcpListener, state: Arc<State>) {
@@ -28,6 +33,22 @@ async fn connection(stream: TcpStream, state: Arc<State>) -> std::io::Result<()>
         return Ok(());
     };
     let node = state.node_at(address);
+    let mut first = [0];
+    stream.peek(&mut first).await?;
+    match first[0] {
+        TLS_HANDSHAKE => {
+            let tls = TlsAcceptor::from(Arc::clone(&state.tls));
+            requests(tls.accept(stream).await?, &state, node).await
+        }
+        _ => requests(stream, &state, node).await,
+    }
+}
+
+async fn requests(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    state: &State,
+    node: Option<usize>,
+) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     loop {
@@ -43,13 +64,13 @@ async fn connection(stream: TcpStream, state: Arc<State>) -> std::io::Result<()>
             }
         }
         let answer = match node {
-            Some(node) => kubelet(&state, node, &path).await,
+            Some(node) => kubelet(state, node, &path).await,
             None if path.starts_with("/api/v1/nodes") && path.contains("watch=") => {
-                return watch(stream.get_mut(), &state).await;
+                return watch(stream.get_mut(), state).await;
             }
             None if path.starts_with("/api/v1/nodes") => {
                 let is_there = |node: usize| !state.nodes[node].is_gone.load(Ordering::SeqCst);
-                Ok(pages::nodes(&state, is_there).into_bytes())
+                Ok(pages::nodes(state, is_there).into_bytes())
             }
             None => Err(404),
         };
@@ -67,6 +88,8 @@ async fn connection(stream: TcpStream, state: Arc<State>) -> std::io::Result<()>
         );
         stream.get_mut().write_all(head.as_bytes()).await?;
         stream.get_mut().write_all(&body).await?;
+        // What TLS holds back goes now.
+        stream.get_mut().flush().await?;
     }
 }
 
@@ -92,7 +115,7 @@ async fn kubelet(state: &State, node: usize, path: &str) -> Result<Vec<u8>, u16>
 }
 
 /// Tells of changes until either side is gone.
-async fn watch(stream: &mut TcpStream, state: &State) -> std::io::Result<()> {
+async fn watch(stream: &mut (impl AsyncWrite + Unpin), state: &State) -> std::io::Result<()> {
     let mut events = state.events.subscribe();
     let head =
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -109,7 +132,8 @@ async fn watch(stream: &mut TcpStream, state: &State) -> std::io::Result<()> {
     Ok(())
 }
 
-async fn chunk(stream: &mut TcpStream, text: &str) -> std::io::Result<()> {
+async fn chunk(stream: &mut (impl AsyncWrite + Unpin), text: &str) -> std::io::Result<()> {
     let chunk = format!("{:x}\r\n{text}\r\n", text.len());
-    stream.write_all(chunk.as_bytes()).await
+    stream.write_all(chunk.as_bytes()).await?;
+    stream.flush().await
 }
