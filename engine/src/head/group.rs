@@ -61,6 +61,8 @@ pub(crate) struct RowGroup {
     tail_rows: u8,
     /// Whether there was a row.
     is_started: bool,
+    /// Whether the last row was written with a value of every column at once.
+    is_last_full: bool,
     /// Set where rows were lost: only an absolute row may follow.
     pub(crate) needs_absolute: bool,
     pub(crate) partition: PartitionId,
@@ -86,6 +88,7 @@ impl RowGroup {
             tail: Chain::EMPTY,
             tail_rows: 0,
             is_started: false,
+            is_last_full: false,
             needs_absolute: false,
             partition,
             last: vec![0; shape.len()].into(),
@@ -122,6 +125,7 @@ impl RowGroup {
         last.push(0);
         self.last = last.into();
         self.shape = shape;
+        self.is_last_full = false;
         slot
     }
 
@@ -330,6 +334,7 @@ impl RowGroup {
                     grown += self.seal(room);
                 }
                 grown += self.append(room, time, values);
+                self.is_last_full = false;
                 self.ordinal = self.ordinal.wrapping_add(1);
                 self.needs_absolute = false;
             }
@@ -339,6 +344,7 @@ impl RowGroup {
             self.last[*slot] = *bits;
             self.seen |= 1 << slot;
         }
+        self.is_last_full |= values.len() == self.shape.len();
         grown
     }
 

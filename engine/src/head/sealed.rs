@@ -117,13 +117,30 @@ impl SealedChunk {
 
     /// Appends the times.
     pub(super) fn times(&self, out: &mut Vec<i64>) {
-        let part = self.part(0);
+        self.times_of(self.part(0), out);
+    }
+
+    fn times_of(&self, part: &[u8], out: &mut Vec<i64>) {
         let tick = TICKS[usize::from(part[0] >> SCALE_SHIFT)];
         let first = self.first;
         let count = self.rows();
         numbers(part[0] & KIND, &part[1..], count, out, |ticks| {
             first.wrapping_add(ticks.cast_signed().wrapping_mul(tick))
         });
+    }
+
+    /// Where the times and the values of `slot` stand.
+    pub(super) fn parts(&self, slot: usize) -> Parts<'_> {
+        let column = if slot < usize::from(self.slots) {
+            self.part(slot + 1)
+        } else {
+            &[ABSENT]
+        };
+        Parts {
+            chunk: self,
+            times: self.part(0),
+            column,
+        }
     }
 
     /// Which rows have a value of `slot`; `None`: all of them.
@@ -141,41 +158,75 @@ impl SealedChunk {
 
     /// Appends the values of `slot` that are there, as bits.
     pub(super) fn bits(&self, slot: usize, field_type: FieldType, out: &mut Vec<u64>) {
-        self.decode(slot, field_type, out, |bits| bits, f64::to_bits);
+        let parts = self.parts(slot);
+        parts.decode(field_type, out, |bits| bits, f64::to_bits);
     }
 
     /// Appends the values of `slot` that are there.
     pub(super) fn values(&self, slot: usize, texts: &[Arc<str>], out: &mut Values) {
-        match out {
-            Values::Float(out) => {
-                self.decode(slot, FieldType::Float, out, f64::from_bits, |float| float);
-            }
-            Values::Integer(out) => self.whole(slot, out, u64::cast_signed),
-            Values::Unsigned(out) => self.whole(slot, out, |bits| bits),
-            Values::Boolean(out) => self.whole(slot, out, |bits| bits != 0),
-            Values::String(out) => self.whole(slot, out, |bits| text(texts, bits)),
+        self.parts(slot).values(texts, out);
+    }
+}
+
+/// The bytes of a chunk's times and of one of its columns. Those of several chunks are looked up
+/// before any is decoded, so that they come from memory side by side.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parts<'a> {
+    pub(super) chunk: &'a SealedChunk,
+    times: &'a [u8],
+    column: &'a [u8],
+}
+
+/// Which rows of a chunk have a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rows {
+    All,
+    Some,
+    None,
+}
+
+impl Parts<'_> {
+    /// Which rows have a value.
+    pub(super) fn rows(&self) -> Rows {
+        match self.column[0] {
+            ABSENT => Rows::None,
+            head if head & SPARSE != 0 => Rows::Some,
+            _ => Rows::All,
         }
     }
 
-    fn whole<T>(&self, slot: usize, out: &mut Vec<T>, of: impl Fn(u64) -> T) {
+    /// Appends the times of all rows.
+    pub(super) fn times(&self, out: &mut Vec<i64>) {
+        self.chunk.times_of(self.times, out);
+    }
+
+    /// Appends the values that are there.
+    pub(super) fn values(&self, texts: &[Arc<str>], out: &mut Values) {
+        match out {
+            Values::Float(out) => {
+                self.decode(FieldType::Float, out, f64::from_bits, |float| float);
+            }
+            Values::Integer(out) => self.whole(out, u64::cast_signed),
+            Values::Unsigned(out) => self.whole(out, |bits| bits),
+            Values::Boolean(out) => self.whole(out, |bits| bits != 0),
+            Values::String(out) => self.whole(out, |bits| text(texts, bits)),
+        }
+    }
+
+    fn whole<T>(&self, out: &mut Vec<T>, of: impl Fn(u64) -> T) {
         let unused = |_: f64| unreachable!("only floats are scaled");
-        self.decode(slot, FieldType::Integer, out, of, unused);
+        self.decode(FieldType::Integer, out, of, unused);
     }
 
     #[inline(always)]
     fn decode<T>(
         &self,
-        slot: usize,
         field_type: FieldType,
         out: &mut Vec<T>,
         of_bits: impl Fn(u64) -> T,
         of_float: impl Fn(f64) -> T,
     ) {
-        if slot >= usize::from(self.slots) {
-            return;
-        }
-        let part = self.part(slot + 1);
-        let (head, mut bytes, mut count) = (part[0], &part[1..], self.rows());
+        let (head, mut bytes, mut count) = (self.column[0], &self.column[1..], self.chunk.rows());
         if head == ABSENT {
             return;
         }
@@ -384,18 +435,19 @@ fn put_numbers(numbers: &[u64], flags: u8, bitmap: &[u8], out: &mut Vec<u8>) {
 /// Appends `count` numbers that [`put_numbers`] wrote behind its head byte and bitmap.
 #[inline(always)]
 fn numbers<T>(kind: u8, bytes: &[u8], count: usize, out: &mut Vec<T>, of: impl Fn(u64) -> T) {
-    let mut packed = [0; SEALED_ROWS_MAX];
     match kind {
         CONSTANT => {
             let number = eight(bytes);
             out.extend((0..count).map(|_| of(number)));
         }
         DISTANCES => {
+            let mut packed = [0; SEALED_ROWS_MAX];
             let (shift, least) = unpack(bytes, &mut packed[..count]);
             let packed = packed[..count].iter();
             out.extend(packed.map(|number| of((number << shift).wrapping_add(least))));
         }
         STEPS => {
+            let mut packed = [0; SEALED_ROWS_MAX];
             let mut number = eight(bytes);
             let (shift, least) = unpack(&bytes[8..], &mut packed[..count - 1]);
             out.reserve(count);

@@ -207,6 +207,28 @@ fn low_bits(word: u64, bits: usize) -> u64 {
     }
 }
 
+/// The times of rows, each its difference to what the two before it let expect.
+#[derive(Default)]
+struct Clock {
+    time: i64,
+    step: i64,
+    is_started: bool,
+}
+
+impl Clock {
+    #[inline(always)]
+    fn next(&mut self, difference: u64) -> i64 {
+        let expected = self.time.wrapping_add(self.step);
+        let next = expected.wrapping_add(unzigzag(difference));
+        if self.is_started {
+            self.step = next.wrapping_sub(self.time);
+        }
+        self.is_started = true;
+        self.time = next;
+        next
+    }
+}
+
 impl<'a> Rows<'a> {
     /// `bytes` are padded by [`pad`].
     pub(super) fn new(bytes: &'a [u8], columns: usize, rows: usize) -> Self {
@@ -220,6 +242,12 @@ impl<'a> Rows<'a> {
     /// Calls `each` for every row with the difference that stands at `nibble`, if one does.
     #[inline(always)]
     fn differences(&self, nibble: usize, mut each: impl FnMut(Option<u64>)) {
+        self.differences_timed(nibble, |_, difference| each(difference));
+    }
+
+    /// As [`Self::differences`], with the time's.
+    #[inline(always)]
+    fn differences_timed(&self, nibble: usize, mut each: impl FnMut(u64, Option<u64>)) {
         let nibbles = self.columns + 1;
         let control_bytes = control_bytes(self.columns);
         let mut row = 0;
@@ -239,27 +267,22 @@ impl<'a> Rows<'a> {
                 all += len;
             }
             let data = row + control_bytes;
-            each((own != u64::from(ABSENT)).then(|| {
+            let time_bits = usize::from(self.bytes[row] & 15) * 8;
+            let time = low_bits(load(self.bytes, data), time_bits);
+            let own = (own != u64::from(ABSENT)).then(|| {
                 let bits = usize::try_from(own).expect("a nibble") * 8;
                 low_bits(load(self.bytes, data + before), bits)
-            }));
+            });
+            each(time, own);
             row = data + all;
         }
     }
 
     /// Appends the times.
     pub(super) fn times(&self, out: &mut Vec<i64>) {
-        let (mut time, mut step) = (0_i64, 0_i64);
-        let mut is_first = true;
+        let mut clock = Clock::default();
         self.differences(0, |difference| {
-            let by = unzigzag(difference.expect("a time is never absent"));
-            let next = time.wrapping_add(step).wrapping_add(by);
-            if !is_first {
-                step = next.wrapping_sub(time);
-            }
-            is_first = false;
-            time = next;
-            out.push(time);
+            out.push(clock.next(difference.expect("a time is never absent")));
         });
     }
 
@@ -286,6 +309,29 @@ impl<'a> Rows<'a> {
             });
         }
         present
+    }
+
+    /// Calls `each` with the time and the value of every row that has one of a column.
+    pub(super) fn each(&self, slot: usize, field_type: FieldType, mut each: impl FnMut(i64, u64)) {
+        let mut clock = Clock::default();
+        let mut value = 0;
+        if field_type == FieldType::Float {
+            self.differences_timed(slot + 1, |by, difference| {
+                let time = clock.next(by);
+                if let Some(by) = difference {
+                    value = restore(FieldType::Float, value, by);
+                    each(time, value);
+                }
+            });
+        } else {
+            self.differences_timed(slot + 1, |by, difference| {
+                let time = clock.next(by);
+                if let Some(by) = difference {
+                    value = restore(FieldType::Integer, value, by);
+                    each(time, value);
+                }
+            });
+        }
     }
 
     /// The same rows with room for one more column, absent in all of them. Also answers where the

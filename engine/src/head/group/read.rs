@@ -1,13 +1,18 @@
 //! Reading a row group: one column within a range, or all of it for a segment.
 
+use smallvec::SmallVec;
+
 use crate::merge::overlay;
 use crate::model::{TimeRange, Timestamp, Values};
-use crate::snapshot::{Column, Rows};
+use crate::snapshot::{Column, Rows as Wanted};
 
-use super::super::sealed::{Presence, SealedChunk};
+use super::super::sealed::{Parts, Rows, SealedChunk, text};
 use super::super::side::push_bits;
 use super::super::tail::{self, TAIL_ROWS_MAX};
 use super::{Room, RowGroup, is_present};
+
+/// Chunks of a group that are usually read together.
+const CHUNKS_AT_ONCE: usize = 8;
 
 /// A group's rows on their way into a segment; each column's number stands before its values.
 #[derive(Debug)]
@@ -63,37 +68,56 @@ impl RowGroup {
         let to = self.sealed.partition_point(|chunk| chunk.first <= end);
         let chunks = self.sealed.get(from..to).unwrap_or(&[]);
         times.reserve(chunks.iter().map(SealedChunk::rows).sum::<usize>() + TAIL_ROWS_MAX);
-        for chunk in chunks {
-            let presence = chunk.presence(slot);
-            if presence.is_none() && start <= chunk.first && chunk.last <= end {
-                chunk.times(times);
-                chunk.values(slot, self.texts(), values);
-                continue;
-            }
-            let mut all = Vec::with_capacity(chunk.rows());
-            chunk.times(&mut all);
-            let mut there = Values::new(self.shape.types[slot]);
-            chunk.values(slot, self.texts(), &mut there);
-            match presence {
-                None => {
-                    let from = all.partition_point(|time| *time < start);
-                    let to = all.partition_point(|time| *time <= end);
-                    times.extend_from_slice(&all[from..to]);
-                    values.extend_from(&there, from..to);
+        let parts: SmallVec<[Parts<'_>; CHUNKS_AT_ONCE]> =
+            chunks.iter().map(|chunk| chunk.parts(slot)).collect();
+        let which: SmallVec<[Rows; CHUNKS_AT_ONCE]> = parts.iter().map(Parts::rows).collect();
+        for (parts, which) in parts.iter().zip(which) {
+            let chunk = parts.chunk;
+            let is_inside = start <= chunk.first && chunk.last <= end;
+            match which {
+                Rows::None => {}
+                Rows::All if is_inside => {
+                    parts.times(times);
+                    parts.values(self.texts(), values);
                 }
-                Some(presence) => {
-                    let rows = (0..all.len()).filter(|row| is_present(&presence, *row));
-                    for (at, row) in rows.enumerate() {
-                        if (start..=end).contains(&all[row]) {
-                            times.push(all[row]);
-                            values.push(there.value(at));
-                        }
-                    }
-                }
+                Rows::All | Rows::Some => self.read_some(parts, slot, range, times, values),
             }
         }
         if self.tail_rows > 0 && start <= self.last_time {
             self.read_tail(room, slot, range, times, values);
+        }
+    }
+
+    /// Appends some rows of a chunk: the rest lies outside, or has no value.
+    fn read_some(
+        &self,
+        parts: &Parts<'_>,
+        slot: usize,
+        range: TimeRange,
+        times: &mut Vec<i64>,
+        values: &mut Values,
+    ) {
+        let (start, end) = (range.start.0, range.end.0);
+        let mut all = Vec::with_capacity(parts.chunk.rows());
+        parts.times(&mut all);
+        let mut there = Values::new(self.shape.types[slot]);
+        parts.values(self.texts(), &mut there);
+        match parts.chunk.presence(slot) {
+            None => {
+                let from = all.partition_point(|time| *time < start);
+                let to = all.partition_point(|time| *time <= end);
+                times.extend_from_slice(&all[from..to]);
+                values.extend_from(&there, from..to);
+            }
+            Some(presence) => {
+                let rows = (0..all.len()).filter(|row| is_present(&presence, *row));
+                for (at, row) in rows.enumerate() {
+                    if (start..=end).contains(&all[row]) {
+                        times.push(all[row]);
+                        values.push(there.value(at));
+                    }
+                }
+            }
         }
     }
 
@@ -107,21 +131,32 @@ impl RowGroup {
     ) {
         let bytes = self.tail_bytes(&room.pool);
         let rows = tail::Rows::new(&bytes, self.shape.len(), self.tail_rows.into());
-        let mut all = Vec::with_capacity(TAIL_ROWS_MAX);
-        rows.times(&mut all);
-        let mut bits = Vec::with_capacity(TAIL_ROWS_MAX);
-        let present = rows.column(slot, self.shape.types[slot], &mut bits);
-        let mut bits = bits.into_iter();
-        for (row, time) in all.into_iter().enumerate() {
-            if present >> row & 1 == 0 {
-                continue;
-            }
-            let Some(bits) = bits.next() else { break };
-            if range.contains(Timestamp(time)) {
-                times.push(time);
-                push_bits(values, bits, self.texts());
-            }
+        let field_type = self.shape.types[slot];
+        let (start, end) = (range.start.0, range.end.0);
+        macro_rules! push {
+            ($values:ident, $of:expr) => {
+                rows.each(slot, field_type, |time, bits| {
+                    if (start..=end).contains(&time) {
+                        times.push(time);
+                        $values.push($of(bits));
+                    }
+                })
+            };
         }
+        match values {
+            Values::Float(values) => push!(values, f64::from_bits),
+            Values::Integer(values) => push!(values, u64::cast_signed),
+            Values::Unsigned(values) => push!(values, |bits| bits),
+            Values::Boolean(values) => push!(values, |bits| bits != 0),
+            Values::String(values) => push!(values, |bits| text(self.texts(), bits)),
+        }
+    }
+
+    /// The value of `slot` in the last row, where that has all of them and nothing is beside it.
+    fn newest(&self, slot: usize, range: TimeRange) -> Option<(i64, u64)> {
+        let has_it = self.is_last_full && self.is_plain();
+        let is_inside = range.contains(Timestamp(self.last_time));
+        (has_it && is_inside).then(|| (self.last_time, self.last[slot]))
     }
 
     /// As [`Self::read`], into empty columns; of the rows at least those that are wanted.
@@ -130,13 +165,20 @@ impl RowGroup {
         room: &Room,
         slot: usize,
         range: TimeRange,
-        wanted: Rows,
+        wanted: Wanted,
         times: &mut Vec<i64>,
         values: &mut Values,
     ) {
-        let Rows::Last(wanted) = wanted else {
+        let Wanted::Last(wanted) = wanted else {
             return self.read(room, slot, range, times, values);
         };
+        if wanted <= 1
+            && let Some((time, bits)) = self.newest(slot, range)
+        {
+            times.push(time);
+            push_bits(values, bits, self.texts());
+            return;
+        }
         if self.side().is_none() {
             if self.tail_rows > 0 && range.start.0 <= self.last_time {
                 self.read_tail(room, slot, range, times, values);
@@ -162,23 +204,32 @@ impl RowGroup {
 
     /// Whether some value of `slot` lies in `range`.
     pub(crate) fn has_points(&self, room: &Room, slot: usize, range: TimeRange) -> bool {
+        if self.newest(slot, range).is_some() {
+            return true;
+        }
         let in_chunk = |chunk: &SealedChunk| {
-            let presence = chunk.presence(slot);
-            if presence == Some(Presence::default())
-                || chunk.last < range.start.0
-                || chunk.first > range.end.0
-            {
+            if chunk.last < range.start.0 || chunk.first > range.end.0 {
                 return false;
             }
+            let parts = chunk.parts(slot);
+            let has_end = [chunk.first, chunk.last]
+                .iter()
+                .any(|time| range.contains(Timestamp(*time)));
+            match parts.rows() {
+                Rows::None => return false,
+                Rows::All if has_end => return true,
+                Rows::All | Rows::Some => {}
+            }
+            let presence = chunk.presence(slot);
             let mut times = Vec::with_capacity(chunk.rows());
-            chunk.times(&mut times);
+            parts.times(&mut times);
             let mut rows = times.iter().enumerate();
             rows.any(|(row, time)| {
                 range.contains(Timestamp(*time))
                     && presence.is_none_or(|presence| is_present(&presence, row))
             })
         };
-        if self.sealed.iter().any(in_chunk) {
+        if self.sealed.iter().rev().any(in_chunk) {
             return true;
         }
         if self.tail_rows > 0 && range.start.0 <= self.last_time {

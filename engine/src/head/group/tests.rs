@@ -41,6 +41,18 @@ impl Written {
         self.read_within(slot, TimeRange::ALL)
     }
 
+    /// The last of the rows that are read where one is wanted.
+    fn last(&self, slot: usize, range: TimeRange) -> Option<(i64, i64)> {
+        let (mut times, mut values) = (Vec::new(), Values::new(FieldType::Integer));
+        let wanted = crate::snapshot::Rows::Last(1);
+        let (room, group) = (&self.room, &self.group);
+        group.read_wanted(room, slot, range, wanted, &mut times, &mut values);
+        let Values::Integer(values) = values else {
+            panic!("integers")
+        };
+        times.pop().zip(values.last().copied())
+    }
+
     fn widen(&mut self, column: u32) -> usize {
         let shape = self
             .shapes
@@ -62,6 +74,42 @@ fn range(start: i64, end: i64) -> TimeRange {
         start: Timestamp(start),
         end: Timestamp(end),
     }
+}
+
+#[test]
+fn the_last_value_is_that_of_all_rows_wherever_it_stands() {
+    let mut group = Written::new();
+    let check = |group: &Written| {
+        for slot in [0, 1] {
+            for end in [5, 10, 20, 695, 700, 705, i64::MAX] {
+                let range = range(0, end);
+                let expected = group.read_within(slot, range).last().copied();
+                assert_eq!(group.last(slot, range), expected, "slot {slot} to {end}");
+                let has = group.group.has_points(&group.room, slot, range);
+                assert_eq!(has, expected.is_some(), "slot {slot} to {end}");
+            }
+        }
+    };
+    check(&group);
+    for time in 1..=70 {
+        let both = [(0, time), (1, -time)];
+        let row = if time % 3 == 0 { &both[..1] } else { &both[..] };
+        group.write(time * 10, row);
+        check(&group);
+    }
+    // A row's second column comes later, or not at all, or is taken away again.
+    group.write(700, &[(1, 7)]);
+    check(&group);
+    group.write(710, &[(0, 71)]);
+    check(&group);
+    group.write(710, &[(0, 72), (1, 73)]);
+    check(&group);
+    group.write(695, &[(0, 8), (1, 9)]);
+    check(&group);
+    group.group.delete(&mut group.room, &[10], range(700, 720));
+    check(&group);
+    group.write(720, &[(0, 72), (1, 72)]);
+    check(&group);
 }
 
 #[test]
