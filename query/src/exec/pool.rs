@@ -3,10 +3,11 @@
 //! Results always come back in the order of their inputs, so an answer does not depend on threads.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use plimsoll_engine::Summaries;
 use rayon::ThreadPool;
-use rayon::prelude::*;
 
 use super::error::Result;
 
@@ -62,12 +63,27 @@ pub(crate) fn map<T: Sync, R: Send>(
     let Some(pool) = pool else {
         return items.iter().map(work).collect();
     };
-    let results: Vec<Result<R>> = if rayon::current_thread_index().is_some() {
-        items.par_iter().map(&work).collect()
-    } else {
-        pool.install(|| items.par_iter().map(&work).collect())
+    let next = AtomicUsize::new(0);
+    let results: Vec<Mutex<Option<Result<R>>>> = items.iter().map(|_| Mutex::default()).collect();
+    let take_turns = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(at) else { return };
+            let result = work(item);
+            if result.is_err() {
+                // Those before it were taken before it: of several errors the first is found.
+                next.store(items.len(), Ordering::Relaxed);
+            }
+            *results[at].lock() = Some(result);
+        }
     };
-    results.into_iter().collect()
+    // The caller's thread takes part: it need not wait for another to wake up.
+    let others = pool.current_num_threads().min(items.len()) - 1;
+    pool.in_place_scope(|scope| {
+        (0..others).for_each(|_| scope.spawn(|_| take_turns()));
+        take_turns();
+    });
+    results.into_iter().filter_map(Mutex::into_inner).collect()
 }
 
 /// Calls `work` with several items at a time and answers all its results in order; of several
