@@ -131,7 +131,7 @@ pub fn write_cell(cell: &Cell, epoch: Epoch, zone: Option<&TimeZone>, out: &mut 
     match cell {
         Cell::Null => out.extend_from_slice(b"null"),
         Cell::Time(ns) => match epoch.unit_ns() {
-            Some(unit) => print(out, format_args!("{}", ns / unit)),
+            Some(unit) => print_integer(ns / unit, out),
             None => {
                 out.push(b'"');
                 write_time(*ns, zone, out);
@@ -139,8 +139,8 @@ pub fn write_cell(cell: &Cell, epoch: Epoch, zone: Option<&TimeZone>, out: &mut 
             }
         },
         Cell::Float(value) => write_float(*value, out),
-        Cell::Integer(value) => print(out, format_args!("{value}")),
-        Cell::Unsigned(value) => print(out, format_args!("{value}")),
+        Cell::Integer(value) => print_integer(*value, out),
+        Cell::Unsigned(value) => print_integer(*value, out),
         Cell::String(text) => write_string(text, out),
         Cell::Boolean(value) => print(out, format_args!("{value}")),
         Cell::List(texts) => {
@@ -286,6 +286,11 @@ fn civil(days: i64) -> (i64, i64, i64) {
     };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)
+}
+
+fn print_integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
+    let mut digits = itoa::Buffer::new();
+    out.extend_from_slice(digits.format(value).as_bytes());
 }
 
 fn print(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
