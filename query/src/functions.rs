@@ -10,6 +10,7 @@ pub(crate) mod hll;
 pub(crate) mod holt_winters;
 pub(crate) mod integral;
 pub(crate) mod math;
+pub(crate) mod rank;
 pub(crate) mod technical;
 pub(crate) mod transform;
 pub(crate) mod window;

@@ -1,9 +1,11 @@
 //! Runs one call over one group.
 
 mod counters;
+mod ranked;
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use plimsoll_engine::model::{FieldType, FieldValue, Values};
 use plimsoll_engine::segment::BlockRef;
@@ -161,7 +163,7 @@ impl Caller<'_> {
         // A field of the wrong type is refused where there are series, points or not.
         let has_field = |member: &Member<'_>| match member {
             Member::Series { stored, .. } => stored.fields.contains_key(reference.name.as_str()),
-            Member::Table { .. } => false,
+            Member::Table { .. } | Member::Pending { .. } => false,
         };
         if !call.takes(field_type) && self.members.iter().any(has_field) {
             return Err(wrong_type(&call.name, field_type));
@@ -239,6 +241,18 @@ impl Caller<'_> {
             let block = read_block(reader, series, range, Rows::All)?;
             self.run.count_points(block.times.len())?;
             return Ok((!block.times.is_empty()).then_some(block));
+        }
+        if let Member::Pending { derived, group } = member {
+            let Some(table) = self.run.pending_table(derived, group, readers)? else {
+                return Ok(None);
+            };
+            let made = Member::Table {
+                derived,
+                table: Arc::new(table),
+                extra: job.extra,
+                back: 0,
+            };
+            return made.load(self.run, Some(job.argument), beside, range);
         }
         member.load(self.run, Some(job.argument), beside, range)
     }
@@ -420,6 +434,9 @@ impl Caller<'_> {
     }
 
     fn whole(&self, job: &Job<'_>, whole: Whole, readers: &mut Readers<'_>) -> Result<Points> {
+        if let Some(points) = self.ranked(job, whole, readers)? {
+            return Ok(points);
+        }
         let blocks = self.blocks(job, readers, whole.takes(job.argument.field_type))?;
         let is_plain = !job.with_columns && job.call.by.is_empty() && self.plan.ascending;
         let merged = if matches!(whole, Whole::Percentile(_)) && is_plain {

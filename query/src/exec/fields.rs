@@ -9,22 +9,44 @@ use super::load::{Block, Member};
 use crate::plan::{Decision, Kind, Plan, Source, kind_over};
 
 use super::pool::Execution;
+use super::window::Windows;
 
-/// By call (or the one name of a SELECT without calls), then by source; none where points need more than reading: a cast, or the types of
-/// several partitions.
+/// The fields of a SELECT.
 #[derive(Debug)]
-pub(crate) struct Fields(Vec<Vec<Option<Field>>>);
+pub(crate) struct Fields {
+    /// By call (or the one name of a SELECT without calls), then by source; none where points need
+    /// more than reading: a cast, or the types of several partitions.
+    calls: Vec<Vec<Option<Field>>>,
+    inner: Option<Box<Inner>>,
+}
+
+/// What the tables of a subquery are made with, where they are made as they are read.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    /// Its windows.
+    pub(crate) windows: Windows,
+    /// Its fields.
+    pub(crate) fields: Fields,
+}
 
 /// The readers of one thread, opened as they are needed.
 #[derive(Debug)]
 pub(crate) struct Readers<'f> {
     fields: &'f Fields,
     open: Vec<Vec<Option<FieldReader<'f>>>>,
+    inner: Option<Box<Readers<'f>>>,
 }
 
 impl Fields {
     /// Opens what the calls of a plan read of its stored sources.
-    pub(crate) fn open(plan: &Plan, execution: Execution) -> Self {
+    pub(crate) fn open(plan: &Plan, execution: Execution, inner: Option<Inner>) -> Self {
+        Self {
+            calls: Self::of_calls(plan, execution),
+            inner: inner.map(Box::new),
+        }
+    }
+
+    fn of_calls(plan: &Plan, execution: Execution) -> Vec<Vec<Option<Field>>> {
         let of_call = |reference| {
             let Kind::Value(wanted) = kind_over(&plan.sources, reference) else {
                 return plan.sources.iter().map(|_| None).collect();
@@ -43,10 +65,10 @@ impl Fields {
             plan.sources.iter().map(of_source).collect()
         };
         if let ([], [(reference, _)]) = (plan.calls.as_slice(), plan.references.as_slice()) {
-            return Self(vec![of_call(reference)]);
+            return vec![of_call(reference)];
         }
         let calls = plan.calls.iter();
-        Self(calls.map(|(call, _)| of_call(call.reference())).collect())
+        calls.map(|(call, _)| of_call(call.reference())).collect()
     }
 
     /// Readers for one thread.
@@ -54,7 +76,11 @@ impl Fields {
         let closed = |call: &Vec<Option<Field>>| call.iter().map(|_| None).collect();
         Readers {
             fields: self,
-            open: self.0.iter().map(closed).collect(),
+            open: self.calls.iter().map(closed).collect(),
+            inner: self
+                .inner
+                .as_ref()
+                .map(|inner| Box::new(inner.fields.readers())),
         }
     }
 }
@@ -62,9 +88,16 @@ impl Fields {
 impl<'f> Readers<'f> {
     /// The reader of a call's argument in one of the sources.
     pub(crate) fn reader(&mut self, call: usize, source: usize) -> Option<&mut FieldReader<'f>> {
-        let field = self.fields.0.get(call)?.get(source)?.as_ref()?;
+        let field = self.fields.calls.get(call)?.get(source)?.as_ref()?;
         let open = self.open.get_mut(call)?.get_mut(source)?;
         Some(open.get_or_insert_with(|| field.reader()))
+    }
+
+    /// What the tables of a subquery that waits are made with, and its readers.
+    pub(crate) fn inner(&mut self) -> (&'f Inner, &mut Readers<'f>) {
+        let inner = self.fields.inner.as_deref();
+        let both = inner.zip(self.inner.as_deref_mut());
+        both.expect("groups that wait come with what they are made with")
     }
 
     /// The reader, and the series that it may read for a member as it is.
@@ -80,7 +113,7 @@ impl<'f> Readers<'f> {
                 decision: Decision::All,
                 ..
             } => Some((self.reader(call, *source)?, series)),
-            Member::Series { .. } | Member::Table { .. } => None,
+            Member::Series { .. } | Member::Table { .. } | Member::Pending { .. } => None,
         }
     }
 }

@@ -7,6 +7,7 @@ use plimsoll_engine::{Series, TimeRange, Timestamp};
 
 use super::column::{Column, align, can_cast, cast, cast_cell, cell_from, gather, slice};
 use super::error::Result;
+use super::groups::Group;
 use super::select::Run;
 use super::table::Table;
 use super::window::Windows;
@@ -37,6 +38,13 @@ pub(crate) enum Member<'a> {
         extra: i64,
         /// How many more were read, of which calls that do not need them know nothing.
         back: i64,
+    },
+    /// A table of a subquery that is made when it is read.
+    Pending {
+        /// The subquery.
+        derived: &'a Derived,
+        /// What it is made of.
+        group: Box<Group<'a>>,
     },
 }
 
@@ -126,6 +134,7 @@ impl Member<'_> {
                     block.map(|block| within(derived, block, range))
                 }
             }
+            Self::Pending { .. } => unreachable!("a call makes the tables that wait for it"),
         };
         if let Some(block) = &block {
             run.count_points(block.times.len() * (1 + beside.len()))?;

@@ -11,7 +11,7 @@ use super::call::{Caller, Points, Seeds, Spread, wrong_type};
 use super::column::{Column, cast_cell, cell_from};
 use super::context::Context;
 use super::error::{Error, Result};
-use super::fields::{Fields, Readers, read_block};
+use super::fields::{Fields, Inner, Readers, read_block};
 use super::groups::{self, Key};
 use super::load::{Block, Member, range};
 use super::merged::Merged;
@@ -158,27 +158,11 @@ impl<'a> Run<'a> {
     /// # Errors
     /// Limits, a stop, damaged data, functions on types they do not take.
     pub(crate) fn select(&self, plan: &Plan, bounds: TimeRange, emit: Emit<'_>) -> Result<()> {
-        if plan.calls.is_empty()
-            && plan
-                .references
-                .iter()
-                .all(|(_, kind)| *kind == Kind::Unknown)
-        {
+        let Some(windows) = self.begin(plan, bounds)? else {
             return Ok(());
-        }
-        refuse(plan)?;
-        if plan.series.limit == 0 && plan.series.offset > 0 && plan.reads_points() {
-            // InfluxDB cuts to SLIMIT series behind SOFFSET: to none, where there is no SLIMIT.
-            return Ok(());
-        }
-        let windows = windows(plan, bounds);
-        if let Some(count) = windows.count()
-            && !plan.calls.is_empty()
-        {
-            self.check_buckets(count)?;
-        }
-        let groups = self.groups(plan, &windows)?;
-        let fields = Fields::open(plan, self.execution);
+        };
+        let (groups, inner) = self.groups(plan, &windows)?;
+        let fields = Fields::open(plan, self.execution, inner);
         let mut emitted: Vec<Table> = Vec::new();
         if plan.series.is_all() {
             let mut groups = groups;
@@ -243,11 +227,97 @@ impl<'a> Run<'a> {
         emitted.into_iter().try_for_each(emit)
     }
 
-    /// The groups of a SELECT, in order.
-    fn groups<'p>(&self, plan: &'p Plan, windows: &Windows) -> Result<Vec<groups::Group<'p>>> {
-        if let [Source::Stored(stored)] = plan.sources.as_slice() {
-            return self.stored_groups(plan, stored, 0);
+    /// The windows of a SELECT within `bounds`; none where it answers nothing.
+    fn begin(&self, plan: &Plan, bounds: TimeRange) -> Result<Option<Windows>> {
+        let is_unknown = |(_, kind): &(_, Kind)| *kind == Kind::Unknown;
+        if plan.calls.is_empty() && plan.references.iter().all(is_unknown) {
+            return Ok(None);
         }
+        refuse(plan)?;
+        if plan.series.limit == 0 && plan.series.offset > 0 && plan.reads_points() {
+            // InfluxDB cuts to SLIMIT series behind SOFFSET: to none, where there is no SLIMIT.
+            return Ok(None);
+        }
+        let windows = windows(plan, bounds);
+        if let Some(count) = windows.count()
+            && !plan.calls.is_empty()
+        {
+            self.check_buckets(count)?;
+        }
+        Ok(Some(windows))
+    }
+
+    /// The groups of a SELECT, in order, and what the tables that they wait for are made with.
+    fn groups<'p>(
+        &self,
+        plan: &'p Plan,
+        windows: &Windows,
+    ) -> Result<(Vec<groups::Group<'p>>, Option<Inner>)> {
+        match plan.sources.as_slice() {
+            [Source::Stored(stored)] => Ok((self.stored_groups(plan, stored, 0)?, None)),
+            [Source::Derived(derived)] if is_read_once(plan, derived) => {
+                self.pending_groups(plan, derived, windows)
+            }
+            _ => Ok((self.joined_groups(plan, windows)?, None)),
+        }
+    }
+
+    /// The groups of a SELECT whose one call reads a subquery's tables each once, as they are made:
+    /// so that neither are they all in memory, nor are they made on one thread and read on another.
+    fn pending_groups<'p>(
+        &self,
+        plan: &'p Plan,
+        derived: &'p Derived,
+        windows: &Windows,
+    ) -> Result<(Vec<groups::Group<'p>>, Option<Inner>)> {
+        let inner = &derived.plan;
+        let Some(windows) = self.begin(inner, range(windows.start, windows.end))? else {
+            return Ok((Vec::new(), None));
+        };
+        let (found, nested) = self.groups(inner, &windows)?;
+        let own = |key| inner.group_by.iter().position(|own| own == key);
+        let places: Vec<Option<usize>> = plan.group_by.iter().map(own).collect();
+        let mut groups: BTreeMap<Key, Vec<Member<'p>>> = BTreeMap::new();
+        for group in found {
+            let (name, values) = &group.0;
+            let value = |place: &Option<usize>| match place {
+                Some(place) => Arc::clone(&values[*place]),
+                None => "".into(),
+            };
+            let key = (Arc::clone(name), places.iter().map(value).collect());
+            let group = Box::new(group);
+            let members = groups.entry(key).or_default();
+            members.push(Member::Pending { derived, group });
+        }
+        let fields = Fields::open(inner, self.execution, nested);
+        let groups = groups.into_iter().collect();
+        Ok((groups, Some(Inner { windows, fields })))
+    }
+
+    /// The table that a group of a subquery makes, if it has rows.
+    pub(crate) fn pending_table(
+        &self,
+        derived: &Derived,
+        group: &groups::Group<'_>,
+        readers: &mut Readers<'_>,
+    ) -> Result<Option<Table>> {
+        let (inner, readers) = readers.inner();
+        let pending = Group {
+            run: self,
+            plan: &derived.plan,
+            windows: &inner.windows,
+            fields: &inner.fields,
+            spread: Spread::Groups,
+        };
+        pending.table(group, readers)
+    }
+
+    /// The groups of a SELECT over several sources, or over subqueries that are read first.
+    fn joined_groups<'p>(
+        &self,
+        plan: &'p Plan,
+        windows: &Windows,
+    ) -> Result<Vec<groups::Group<'p>>> {
         let mut groups: BTreeMap<Key, Vec<Member<'p>>> = BTreeMap::new();
         for (number, source) in plan.sources.iter().enumerate() {
             match source {
@@ -499,6 +569,20 @@ fn is_read(plan: &Plan, source: &Source) -> bool {
     let mut calls = plan.calls.iter();
     plan.calls.is_empty()
         || calls.any(|(call, kind)| *kind != Kind::Unknown && source.has(&call.reference().name))
+}
+
+/// Whether each table of a subquery is read by one call, once, as it comes.
+fn is_read_once(plan: &Plan, derived: &Derived) -> bool {
+    let inner = &derived.plan;
+    let [(call, _)] = plan.calls.as_slice() else {
+        return false;
+    };
+    let needs_no_more = call.windows_before() == 0 && plan.back == 0 && plan.look_back_ns == 0;
+    let is_ascending = plan.ascending && inner.ascending;
+    needs_no_more && is_ascending && inner.series.is_all() && {
+        let source = &plan.sources[0];
+        is_read(plan, source)
+    }
 }
 
 /// Refuses what makes no sense in a SELECT that is run, the innermost first.

@@ -178,6 +178,34 @@ impl<S> Partial<S> {
             }
         }
     }
+
+    /// Adds the runs of a piece of the current series. Only the last of them may go on in the next
+    /// piece: what `first` makes of the others is put where it belongs at once.
+    #[inline(always)]
+    fn runs(
+        &mut self,
+        windows: &Windows,
+        times: &[i64],
+        rows: Range<usize>,
+        first: impl Fn(Range<usize>) -> S,
+        more: impl Fn(&mut S, Range<usize>),
+        join: impl Fn(&mut S, S),
+    ) {
+        let end = rows.end;
+        windows.runs_behind(self.window(), times, rows, |window, run| {
+            if let Some((open, state)) = &mut self.open {
+                if *open == window {
+                    return more(state, run);
+                }
+                self.close(&join);
+            }
+            if run.end == end {
+                self.open = Some((window, first(run)));
+            } else {
+                self.put(window.0, first(run), &join);
+            }
+        });
+    }
 }
 
 impl Folded {
@@ -209,12 +237,9 @@ impl Folded {
         };
         match (self, values) {
             (Self::Counts(partial), _) => {
-                let before = partial.window();
-                windows.runs_behind(before, times, rows, |window, run| {
-                    let count = i64::try_from(run.len()).unwrap_or(i64::MAX);
-                    let join = |a: &mut i64, b: i64| *a += b;
-                    partial.run(window, || count, |open| *open += count, join);
-                });
+                let count = |run: Range<usize>| i64::try_from(run.len()).unwrap_or(i64::MAX);
+                let more = |open: &mut i64, run| *open += count(run);
+                partial.runs(windows, times, rows, count, more, |a, b| *a += b);
             }
             (Self::Floats(partial), Values::Float(values)) => {
                 add_numbers(partial, fold, windows, times, values, rows, pick);
@@ -355,49 +380,81 @@ fn add_numbers<T: Number>(
     rows: Range<usize>,
     pick: impl Fn(usize) -> Pick,
 ) {
-    let before = partial.window();
-    windows.runs_behind(before, times, rows, |window, run| {
-        let first = || match fold {
-            Fold::Spread => range((T::HIGHEST, T::LOWEST), &values[run.clone()]),
-            Fold::Sum | Fold::Mean | Fold::Count => State::Sum {
-                sum: sum(T::ZERO, &values[run.clone()]),
+    // One loop a function: what it does with a run is known where the loop is compiled.
+    match fold {
+        Fold::Sum | Fold::Mean | Fold::Count => partial.runs(
+            windows,
+            times,
+            rows,
+            |run| State::Sum {
                 count: run.len() as u64,
+                sum: sum(T::ZERO, &values[run]),
             },
-            Fold::Min => extreme(times, values, run.clone(), &pick, |value, best| {
-                value < best
-            }),
-            Fold::Max => extreme(times, values, run.clone(), &pick, |value, best| {
-                value > best
-            }),
-            _ => State::Chosen(choose(fold, times, values, run.clone(), &pick, T::order)),
-        };
-        let more = |state: &mut State<T>| match (fold, state) {
-            (_, State::Range { low, high }) => {
-                if let State::Range { low: l, high: h } = range((*low, *high), &values[run.clone()])
-                {
-                    (*low, *high) = (l, h);
+            |state, run| {
+                if let State::Sum { sum: so_far, count } = state {
+                    // On and on in order of time: a float's sum does not depend on the pieces.
+                    *count += run.len() as u64;
+                    *so_far = sum(*so_far, &values[run]);
                 }
-            }
-            (_, State::Sum { sum: so_far, count }) => {
-                // On and on in order of time: a float's sum does not depend on the pieces.
-                *so_far = sum(*so_far, &values[run.clone()]);
-                *count += run.len() as u64;
-            }
-            (Fold::Min, State::Chosen(best)) => {
-                let better = |value: T, best: T| value < best;
-                improve(best, times, values, run.clone(), &pick, better);
-            }
-            (Fold::Max, State::Chosen(best)) => {
-                let better = |value: T, best: T| value > best;
-                improve(best, times, values, run.clone(), &pick, better);
-            }
-            (_, State::Chosen(best)) => {
-                let later = choose(fold, times, values, run.clone(), &pick, T::order);
-                keep_better(fold, best, later, T::order);
-            }
-        };
-        partial.run(window, first, more, |a, b| a.merge(fold, b));
-    });
+            },
+            |a, b| a.merge(Fold::Sum, b),
+        ),
+        Fold::Spread => partial.runs(
+            windows,
+            times,
+            rows,
+            |run| range((T::HIGHEST, T::LOWEST), &values[run]),
+            |state, run| {
+                if let State::Range { low, high } = *state {
+                    *state = range((low, high), &values[run]);
+                }
+            },
+            |a, b| a.merge(Fold::Spread, b),
+        ),
+        Fold::Min => {
+            let better = |value: T, best: T| value < best;
+            partial.runs(
+                windows,
+                times,
+                rows,
+                |run| extreme(times, values, run, &pick, better),
+                |state, run| {
+                    if let State::Chosen(best) = state {
+                        improve(best, times, values, run, &pick, better);
+                    }
+                },
+                |a, b| a.merge(Fold::Min, b),
+            );
+        }
+        Fold::Max => {
+            let better = |value: T, best: T| value > best;
+            partial.runs(
+                windows,
+                times,
+                rows,
+                |run| extreme(times, values, run, &pick, better),
+                |state, run| {
+                    if let State::Chosen(best) = state {
+                        improve(best, times, values, run, &pick, better);
+                    }
+                },
+                |a, b| a.merge(Fold::Max, b),
+            );
+        }
+        Fold::First | Fold::Last => partial.runs(
+            windows,
+            times,
+            rows,
+            |run| State::Chosen(choose(fold, times, values, run, &pick, T::order)),
+            |state, run| {
+                if let State::Chosen(best) = state {
+                    let later = choose(fold, times, values, run, &pick, T::order);
+                    keep_better(fold, best, later, T::order);
+                }
+            },
+            |a, b| a.merge(fold, b),
+        ),
+    }
 }
 
 fn sum<T: Number>(start: T, values: &[T]) -> T {
@@ -512,14 +569,8 @@ fn improve<T: Number>(
     pick: &impl Fn(usize) -> Pick,
     is_better: impl Fn(T, T) -> bool,
 ) {
-    let mut found = None;
-    let mut value = best.value;
-    for (place, candidate) in run.clone().zip(&values[run]) {
-        if is_better(*candidate, value) {
-            (found, value) = (Some(place), *candidate);
-        }
-    }
-    if let Some(at) = found {
+    let (at, value) = best_of(best.value, values, run, is_better);
+    if let Some(at) = at {
         *best = Chosen {
             time: times[at],
             value,
@@ -536,17 +587,38 @@ fn extreme<T: Number>(
     pick: &impl Fn(usize) -> Pick,
     is_better: impl Fn(T, T) -> bool,
 ) -> State<T> {
-    let (mut at, mut best) = (run.start, values[run.start]);
-    for (place, value) in run.clone().zip(&values[run]) {
-        if is_better(*value, best) {
-            (at, best) = (place, *value);
-        }
-    }
+    let first = run.start;
+    let (at, value) = best_of(values[first], values, run, is_better);
+    let at = at.unwrap_or(first);
     State::Chosen(Chosen {
         time: times[at],
-        value: best,
+        value,
         pick: pick(at),
     })
+}
+
+/// The best of the values of a run and one before them, and the place of the first such: none
+/// where that one is. The value is found first, which takes no jumps.
+fn best_of<T: Number>(
+    before: T,
+    values: &[T],
+    run: Range<usize>,
+    is_better: impl Fn(T, T) -> bool,
+) -> (Option<usize>, T) {
+    let some = &values[run.clone()];
+    let better = |best, value: &T| {
+        if is_better(*value, best) {
+            *value
+        } else {
+            best
+        }
+    };
+    let best = some.iter().fold(before, better);
+    if !is_better(best, before) {
+        return (None, before);
+    }
+    let at = some.iter().position(|value| *value == best);
+    (at.map(|at| run.start + at), best)
 }
 
 fn range<T: Number>(start: (T, T), values: &[T]) -> State<T> {
@@ -589,19 +661,15 @@ fn add_chosen<T: Clone + Ord>(
     rows: Range<usize>,
     pick: impl Fn(usize) -> Pick,
 ) {
-    let before = partial.window();
-    windows.runs_behind(before, times, rows, |window, run| {
-        let chosen = choose(fold, times, values, run, &pick, Ord::cmp);
-        // Only one of the two takes it.
-        let chosen = std::cell::Cell::new(Some(chosen));
-        let take = || chosen.take().expect("a run is taken once");
-        partial.run(
-            window,
-            take,
-            |best| keep_better(fold, best, take(), Ord::cmp),
-            |best, other| keep_better(fold, best, other, Ord::cmp),
-        );
-    });
+    let chosen = |run| choose(fold, times, values, run, &pick, Ord::cmp);
+    partial.runs(
+        windows,
+        times,
+        rows,
+        chosen,
+        |best, run| keep_better(fold, best, chosen(run), Ord::cmp),
+        |best, other| keep_better(fold, best, other, Ord::cmp),
+    );
 }
 
 /// The chosen point of a window; `times` ascend, equal ones may repeat.

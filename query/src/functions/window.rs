@@ -143,7 +143,7 @@ fn of_any<T: Clone, K: Eq + Hash>(
     }
 }
 
-fn median<T: Number>(values: &[T]) -> f64 {
+pub(super) fn median<T: Number>(values: &[T]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(T::order);
     let high = sorted[sorted.len() / 2];
@@ -170,10 +170,10 @@ fn stddev<T: Number>(values: &[T]) -> f64 {
     (variance / freedom.float()).sqrt()
 }
 
-/// The place of the nearest rank; none where it lies outside.
-fn percentile<T: Number>(times: &[i64], values: &[T], percent: f64) -> Option<usize> {
-    let rank = ((values.len() as u64).float() * percent / 100.0 + 0.5).floor() - 1.0;
-    if rank < 0.0 || rank >= (values.len() as u64).float() {
+/// The nearest rank among so many values; none where it lies outside.
+pub(super) fn rank_of(len: usize, percent: f64) -> Option<usize> {
+    let rank = ((len as u64).float() * percent / 100.0 + 0.5).floor() - 1.0;
+    if rank < 0.0 || rank >= (len as u64).float() {
         return None;
     }
     #[expect(
@@ -182,6 +182,12 @@ fn percentile<T: Number>(times: &[i64], values: &[T], percent: f64) -> Option<us
         reason = "between 0 and the number of values"
     )]
     let rank = rank as usize;
+    Some(rank)
+}
+
+/// The place of the nearest rank; none where it lies outside.
+fn percentile<T: Number>(times: &[i64], values: &[T], percent: f64) -> Option<usize> {
+    let rank = rank_of(values.len(), percent)?;
     let mut places: Vec<usize> = (0..values.len()).collect();
     // Places break ties, so that the order of equal points is that of a stable sort.
     let (_, at, _) = places.select_nth_unstable_by(rank, |a, b| {

@@ -70,7 +70,7 @@ impl Caller<'_> {
     }
 
     /// Results by window, ascending, in the query's direction and filled.
-    fn windowed(
+    pub(super) fn windowed(
         &self,
         job: &Job<'_>,
         windows: &[i64],
