@@ -202,22 +202,27 @@ impl Number for f64 {
     const HIGHEST: Self = f64::INFINITY;
     const LOWEST: Self = f64::NEG_INFINITY;
 
+    #[inline]
     fn plus(self, other: Self) -> Self {
         self + other
     }
 
+    #[inline]
     fn minus(self, other: Self) -> Self {
         self - other
     }
 
+    #[inline]
     fn float(self) -> f64 {
         self
     }
 
+    #[inline]
     fn float_minus(self, other: Self) -> f64 {
         self - other
     }
 
+    #[inline]
     fn order(&self, other: &Self) -> std::cmp::Ordering {
         self.partial_cmp(other).unwrap_or(std::cmp::Ordering::Equal)
     }
@@ -230,24 +235,29 @@ macro_rules! integer {
             const HIGHEST: Self = <$kind>::MAX;
             const LOWEST: Self = <$kind>::MIN;
 
+            #[inline]
             fn plus(self, other: Self) -> Self {
                 self.wrapping_add(other)
             }
 
+            #[inline]
             fn minus(self, other: Self) -> Self {
                 self.wrapping_sub(other)
             }
 
             #[expect(clippy::cast_precision_loss, reason = "the nearest float is meant")]
+            #[inline]
             fn float(self) -> f64 {
                 self as f64
             }
 
+            #[inline]
             fn float_minus(self, other: Self) -> f64 {
                 let minus: fn(Self, Self) -> f64 = $float_minus;
                 minus(self, other)
             }
 
+            #[inline]
             fn order(&self, other: &Self) -> std::cmp::Ordering {
                 self.cmp(other)
             }

@@ -102,6 +102,7 @@ impl Windows {
 
     /// The window behind one, where that follows without a division: all are of one length but
     /// those at a shift of the zone and at the ends of time.
+    #[inline]
     fn behind(&self, (start, end): (i64, i64)) -> Option<(i64, i64)> {
         let next_end = end.checked_add(self.every)?;
         let is_inside = start > TIME_MIN.0 && next_end < TIME_MAX.0;
@@ -119,6 +120,7 @@ impl Windows {
 
     /// As [`Self::runs`], over some of `times` that go on behind others: those ended in the window
     /// `before`. `visit` is given the window.
+    #[inline]
     pub fn runs_behind(
         &self,
         before: Option<(i64, i64)>,
@@ -156,6 +158,7 @@ impl Windows {
     }
 
     /// The window of a time that follows others, which ended in the window `before`.
+    #[inline]
     pub fn window_of(&self, before: Option<(i64, i64)>, time: i64) -> (i64, i64) {
         if let Some(before) = before {
             if (before.0..before.1).contains(&time) {

@@ -1,0 +1,226 @@
+//! Runs calls that fold each series by itself: count(), sum(), min(), last() and their kin.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use plimsoll_engine::model::{FieldType, Values};
+use plimsoll_engine::segment::BlockRef;
+use plimsoll_engine::{Rows, TakePoints};
+
+use super::{Caller, Job, Points, Spread, at_start, wrong_type};
+use crate::exec::column::Column;
+use crate::exec::error::Result;
+use crate::exec::fields::Readers;
+use crate::exec::load::{Block, Member, range};
+use crate::exec::pool;
+use crate::exec::window::Windows;
+use crate::functions::Fold;
+use crate::functions::fold::{Answers, Folded, Pick};
+
+impl Caller<'_> {
+    pub(super) fn fold(
+        &self,
+        job: &Job<'_>,
+        fold: Fold,
+        readers: &mut Readers<'_>,
+    ) -> Result<Points> {
+        let mut kept: HashMap<u32, Block> = HashMap::new();
+        let folded = if job.with_columns {
+            self.folded_with_columns(job, fold, readers, &mut kept)?
+        } else {
+            self.folded(job, fold, readers)?
+        };
+        let results = folded.finish(fold);
+        let keeps_times = job.is_lone_selector && !job.windows.is_grouped();
+        let mut times: Vec<i64> = match &results.chosen {
+            Some((times, _)) if keeps_times => times.clone(),
+            _ => results
+                .windows
+                .iter()
+                .map(|start| at_start(*start))
+                .collect(),
+        };
+        let mut column = Column::full(results.values);
+        let mut beside = match &results.chosen {
+            Some((_, picks)) if job.with_columns => pick(&kept, picks, self.plan.references.len()),
+            _ => Vec::new(),
+        };
+        if !self.plan.ascending {
+            times.reverse();
+            column.reverse();
+            beside.iter_mut().for_each(Column::reverse);
+        }
+        let points = Points {
+            times,
+            column,
+            beside,
+        };
+        self.fill(job, points, fold == Fold::Count, readers)
+    }
+
+    /// The members' partial results, and their blocks for the columns beside.
+    fn folded_with_columns(
+        &self,
+        job: &Job<'_>,
+        fold: Fold,
+        readers: &mut Readers<'_>,
+        kept: &mut HashMap<u32, Block>,
+    ) -> Result<Folded> {
+        let mut folded = Folded::new(fold, job.argument.field_type);
+        let takes = fold.takes(job.argument.field_type);
+        let part = |origin: u32, block: Block| {
+            if !takes {
+                return Err(wrong_type(&job.call.name, job.argument.field_type));
+            }
+            let mut part = Folded::new(fold, job.argument.field_type);
+            add_block(&mut part, job, fold, origin, &block);
+            Ok((part, (origin, block)))
+        };
+        self.each_block(job, readers, part, |(part, block)| {
+            folded.merge(fold, part);
+            kept.extend([block]);
+            self.run.check_buckets(folded.len() as u64)
+        })?;
+        Ok(folded)
+    }
+
+    /// The members' partial results.
+    fn folded(&self, job: &Job<'_>, fold: Fold, readers: &mut Readers<'_>) -> Result<Folded> {
+        let empty = || Folded::new(fold, job.argument.field_type);
+        let numbered: Vec<(u32, &Member<'_>)> = (0_u32..).zip(self.members).collect();
+        let mut folded = empty();
+        if self.spread == Spread::Groups {
+            for (number, member) in numbered {
+                self.fold_member(job, fold, (number, member), readers, &mut folded)?;
+                self.run.check_buckets(folded.len() as u64)?;
+            }
+            return Ok(folded);
+        }
+        // A float's sum depends on the order, so that each series comes by itself; of all others
+        // the parts of several series may be joined first.
+        let by_itself =
+            matches!(fold, Fold::Sum | Fold::Mean) && job.argument.field_type == FieldType::Float;
+        let parts = pool::chunks(self.run.execution, &numbered, |members| {
+            let mut readers = self.fields.readers();
+            let mut parts = vec![empty()];
+            for member in members {
+                if by_itself {
+                    parts.push(empty());
+                }
+                if let Some(part) = parts.last_mut() {
+                    self.fold_member(job, fold, *member, &mut readers, part)?;
+                    self.run.check_buckets(part.len() as u64)?;
+                }
+            }
+            Ok(parts)
+        })?;
+        for part in parts {
+            folded.merge(fold, part);
+            self.run.check_buckets(folded.len() as u64)?;
+        }
+        Ok(folded)
+    }
+
+    /// Adds the points of one member.
+    fn fold_member(
+        &self,
+        job: &Job<'_>,
+        fold: Fold,
+        (number, member): (u32, &Member<'_>),
+        readers: &mut Readers<'_>,
+        folded: &mut Folded,
+    ) -> Result<()> {
+        let takes = fold.takes(job.argument.field_type);
+        let Some((reader, series)) = readers.of_member(job.number, member) else {
+            let Some(block) = self.block(job, member, readers)? else {
+                return Ok(());
+            };
+            if !takes {
+                return Err(wrong_type(&job.call.name, job.argument.field_type));
+            }
+            add_block(folded, job, fold, number, &block);
+            return Ok(());
+        };
+        self.run.context.cancel.check()?;
+        let is_grouped = job.windows.is_grouped();
+        let rows = match fold {
+            Fold::First if !is_grouped => Rows::First(1),
+            Fold::Last if !is_grouped => Rows::Last(1),
+            _ => Rows::All,
+        };
+        let answers = if job.is_lone_selector && !is_grouped {
+            Answers::Times
+        } else {
+            Answers::Values
+        };
+        let range = range(job.windows.start, job.windows.end).intersect(&self.run.readable);
+        let mut taker = Folding {
+            fold,
+            takes,
+            windows: &job.windows,
+            origin: number,
+            answers,
+            folded,
+            points: 0,
+        };
+        reader.read(series, range, rows, &mut taker)?;
+        let points = taker.points;
+        if points > 0 && !takes {
+            return Err(wrong_type(&job.call.name, job.argument.field_type));
+        }
+        folded.end(fold);
+        self.run.count_points(points)
+    }
+}
+
+/// Folds the points of a series as they are read.
+struct Folding<'a> {
+    fold: Fold,
+    /// Whether the function takes the type: what it does not take is only counted.
+    takes: bool,
+    windows: &'a Windows,
+    origin: u32,
+    answers: Answers,
+    folded: &'a mut Folded,
+    points: usize,
+}
+
+impl TakePoints for Folding<'_> {
+    fn block(&mut self, block: &BlockRef) -> bool {
+        let (fold, origin) = (self.fold, self.origin);
+        let taken = self.takes
+            && self
+                .folded
+                .add_block(fold, self.windows, origin, block, self.answers);
+        self.points += if taken { block.count as usize } else { 0 };
+        taken
+    }
+
+    fn points(&mut self, times: &[i64], values: &Values, rows: Range<usize>) {
+        self.points += rows.len();
+        if self.takes {
+            let (fold, origin) = (self.fold, self.origin);
+            self.folded
+                .add(fold, self.windows, origin, times, values, rows);
+        }
+    }
+}
+
+/// Adds a series that is in memory.
+fn add_block(folded: &mut Folded, job: &Job<'_>, fold: Fold, origin: u32, block: &Block) {
+    if let Some(values) = &block.values {
+        let rows = 0..block.times.len();
+        folded.add(fold, &job.windows, origin, &block.times, values, rows);
+    }
+    folded.end(fold);
+}
+
+/// The cells of the chosen points, by column.
+fn pick(blocks: &HashMap<u32, Block>, picks: &[Pick], columns: usize) -> Vec<Column> {
+    (0..columns)
+        .map(|column| {
+            let cell = |pick: &Pick| blocks[&pick.origin].beside[column].cell(pick.row as usize);
+            Column::from_cells(picks.iter().map(cell).collect())
+        })
+        .collect()
+}

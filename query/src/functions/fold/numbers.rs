@@ -1,0 +1,273 @@
+//! Folds numbers: points of a window, and summaries of blocks.
+
+use std::ops::Range;
+
+use plimsoll_engine::Timestamp;
+use plimsoll_engine::segment::{BlockRef, IntegerSummary};
+
+use super::partial::Partial;
+use super::{Answers, Chosen, Pick, State, choose, keep_better};
+use crate::exec::window::Windows;
+use crate::functions::{Fold, Number};
+
+pub(super) fn add_numbers<T: Number>(
+    partial: &mut Partial<State<T>>,
+    fold: Fold,
+    windows: &Windows,
+    times: &[i64],
+    values: &[T],
+    rows: Range<usize>,
+    pick: impl Fn(usize) -> Pick,
+) {
+    // One loop a function: what it does with a run is known where the loop is compiled.
+    match fold {
+        Fold::Sum | Fold::Mean | Fold::Count => partial.runs(
+            windows,
+            times,
+            rows,
+            |run| State::Sum {
+                count: run.len() as u64,
+                sum: sum(T::ZERO, &values[run]),
+            },
+            |state, run| {
+                if let State::Sum { sum: so_far, count } = state {
+                    // On and on in order of time: a float's sum does not depend on the pieces.
+                    *count += run.len() as u64;
+                    *so_far = sum(*so_far, &values[run]);
+                }
+            },
+            |a, b| a.merge(Fold::Sum, b),
+        ),
+        Fold::Spread => partial.runs(
+            windows,
+            times,
+            rows,
+            |run| range((T::HIGHEST, T::LOWEST), &values[run]),
+            |state, run| {
+                if let State::Range { low, high } = *state {
+                    *state = range((low, high), &values[run]);
+                }
+            },
+            |a, b| a.merge(Fold::Spread, b),
+        ),
+        Fold::Min => {
+            let better = |value: T, best: T| value < best;
+            partial.runs(
+                windows,
+                times,
+                rows,
+                |run| extreme(times, values, run, &pick, better),
+                |state, run| {
+                    if let State::Chosen(best) = state {
+                        improve(best, times, values, run, &pick, better);
+                    }
+                },
+                |a, b| a.merge(Fold::Min, b),
+            );
+        }
+        Fold::Max => {
+            let better = |value: T, best: T| value > best;
+            partial.runs(
+                windows,
+                times,
+                rows,
+                |run| extreme(times, values, run, &pick, better),
+                |state, run| {
+                    if let State::Chosen(best) = state {
+                        improve(best, times, values, run, &pick, better);
+                    }
+                },
+                |a, b| a.merge(Fold::Max, b),
+            );
+        }
+        Fold::First | Fold::Last => partial.runs(
+            windows,
+            times,
+            rows,
+            |run| State::Chosen(choose(fold, times, values, run, &pick, T::order)),
+            |state, run| {
+                if let State::Chosen(best) = state {
+                    let later = choose(fold, times, values, run, &pick, T::order);
+                    keep_better(fold, best, later, T::order);
+                }
+            },
+            |a, b| a.merge(fold, b),
+        ),
+    }
+}
+
+/// What is known of a block.
+pub(super) struct Known<T> {
+    pub(super) first: T,
+    pub(super) last: T,
+    pub(super) min: T,
+    pub(super) max: T,
+    /// None of floats: their sum depends on the order.
+    pub(super) sum: Option<T>,
+}
+
+impl<T: Copy> Known<T> {
+    pub(super) fn of(summary: &IntegerSummary<T>) -> Self {
+        Self {
+            first: summary.first,
+            last: summary.last,
+            min: summary.min,
+            max: summary.max,
+            sum: Some(summary.sum),
+        }
+    }
+}
+
+pub(super) fn add_summary<T: Number>(
+    partial: &mut Partial<State<T>>,
+    fold: Fold,
+    windows: &Windows,
+    origin: u32,
+    block: &BlockRef,
+    known: Known<T>,
+    answers: Answers,
+) -> bool {
+    let Some(window) = window_around(partial.window(), windows, block) else {
+        return false;
+    };
+    let open = match &partial.open {
+        Some((open, state)) if *open == window => Some(state),
+        _ => None,
+    };
+    let at = |time: Timestamp, value: T| {
+        State::Chosen(Chosen {
+            time: time.0,
+            value,
+            pick: Pick { origin, row: 0 },
+        })
+    };
+    let state = match fold {
+        Fold::Count | Fold::Sum | Fold::Mean => match known.sum {
+            Some(sum) => State::Sum {
+                sum,
+                count: u64::from(block.count),
+            },
+            None => return false,
+        },
+        Fold::Spread => State::Range {
+            low: known.min,
+            high: known.max,
+        },
+        Fold::First => at(block.first, known.first),
+        Fold::Last => at(block.last, known.last),
+        Fold::Min | Fold::Max => {
+            let (value, is_better): (T, fn(&T, &T) -> bool) = match fold {
+                Fold::Min => (known.min, |a, b| a < b),
+                _ => (known.max, |a, b| a > b),
+            };
+            if let Some(State::Chosen(best)) = open
+                && !is_better(&value, &best.value)
+            {
+                return true;
+            }
+            // Zeros of either sign are equal, so that it is their time which decides.
+            if answers == Answers::Times || value == T::ZERO {
+                return false;
+            }
+            at(block.first, value)
+        }
+    };
+    partial.run(
+        window,
+        || state,
+        |open| match (open, state) {
+            (State::Chosen(best), State::Chosen(later)) if fold != Fold::First => *best = later,
+            (State::Chosen(_), _) => {}
+            (open, state) => open.merge(fold, state),
+        },
+        |a, b| a.merge(fold, b),
+    );
+    true
+}
+
+/// The window that holds a block as a whole.
+pub(super) fn window_around(
+    before: Option<(i64, i64)>,
+    windows: &Windows,
+    block: &BlockRef,
+) -> Option<(i64, i64)> {
+    let window = windows.window_of(before, block.first.0);
+    (block.last.0 < window.1).then_some(window)
+}
+
+/// Takes a better point of a later run.
+fn improve<T: Number>(
+    best: &mut Chosen<T>,
+    times: &[i64],
+    values: &[T],
+    run: Range<usize>,
+    pick: &impl Fn(usize) -> Pick,
+    is_better: impl Fn(T, T) -> bool,
+) {
+    let (at, value) = best_of(best.value, values, run, is_better);
+    if let Some(at) = at {
+        *best = Chosen {
+            time: times[at],
+            value,
+            pick: pick(at),
+        };
+    }
+}
+
+/// The first of the points that no other is better than.
+fn extreme<T: Number>(
+    times: &[i64],
+    values: &[T],
+    run: Range<usize>,
+    pick: &impl Fn(usize) -> Pick,
+    is_better: impl Fn(T, T) -> bool,
+) -> State<T> {
+    let first = run.start;
+    let (at, value) = best_of(values[first], values, run, is_better);
+    let at = at.unwrap_or(first);
+    State::Chosen(Chosen {
+        time: times[at],
+        value,
+        pick: pick(at),
+    })
+}
+
+/// The best of the values of a run and one before them, and the place of the first such: none
+/// where that one is. The value is found first, which takes no jumps.
+#[inline]
+fn best_of<T: Number>(
+    before: T,
+    values: &[T],
+    run: Range<usize>,
+    is_better: impl Fn(T, T) -> bool,
+) -> (Option<usize>, T) {
+    let some = &values[run.clone()];
+    let better = |best, value: &T| {
+        if is_better(*value, best) {
+            *value
+        } else {
+            best
+        }
+    };
+    let best = some.iter().fold(before, better);
+    if !is_better(best, before) {
+        return (None, before);
+    }
+    let at = some.iter().position(|value| *value == best);
+    (at.map(|at| run.start + at), best)
+}
+
+fn range<T: Number>(start: (T, T), values: &[T]) -> State<T> {
+    let (low, high) = values.iter().fold(start, |(low, high), value| {
+        (
+            if *value < low { *value } else { low },
+            if *value > high { *value } else { high },
+        )
+    });
+    State::Range { low, high }
+}
+
+#[inline]
+fn sum<T: Number>(start: T, values: &[T]) -> T {
+    values.iter().fold(start, |sum, value| sum.plus(*value))
+}
