@@ -58,12 +58,16 @@ pub fn names_of_other_shards(difference: &Difference<'_>) -> bool {
         without_empty(difference.ours),
         without_empty(difference.theirs),
     );
-    // A row of nothing but names that are tags elsewhere is no row here.
-    let is_bare =
-        rows::columns(&theirs).is_some_and(|columns| columns.as_array().unwrap().len() < 2);
+    // A row of nothing but names that are tags elsewhere is a row on one side only.
+    let is_bare = |result: &Value| {
+        let columns = rows::columns(result).and_then(Value::as_array);
+        columns.is_some_and(|columns| columns.len() < 2)
+    };
+    let is_none = |result: &Value| result.get("series").is_none();
     (reads_other && counts(&ours) == counts(&theirs))
         || (asks_elsewhere && rows::are_some_of(&theirs, &ours))
-        || (is_bare && ours.get("series").is_none())
+        || (is_bare(&theirs) && is_none(&ours))
+        || (is_bare(&ours) && is_none(&theirs))
         || ours == theirs
 }
 
