@@ -33,7 +33,7 @@ pub use delete::{Chosen, Deletion};
 pub use open::OpenReport;
 pub use reader::{Reader, ReaderBatch, ReaderPoints, ReaderPosition, ReaderStart, ReaderStats};
 use state::State;
-pub use write::{Rejected, Written};
+pub use write::{Rejected, WRITE_DELAY_MAX, Written};
 
 /// When a write counts as acknowledged. See docs/operations.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -71,7 +71,8 @@ mod varint;
 pub use clock::Clock;
 pub use engine::{
     Chosen, Compacted, Companion, Deletion, Durability, Engine, EngineStats, OpenReport, Options,
-    Reader, ReaderBatch, ReaderPoints, ReaderPosition, ReaderStart, ReaderStats, Rejected, Written,
+    Reader, ReaderBatch, ReaderPoints, ReaderPosition, ReaderStart, ReaderStats, Rejected,
+    WRITE_DELAY_MAX, Written,
 };
 pub use error::{Error, Result};
 pub use manifest::FORMAT;

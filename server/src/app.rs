@@ -88,6 +88,16 @@ impl App {
         })
     }
 
+    /// Lets a client wait for its answer where the head is nearly full, so that merges keep up:
+    /// it sends the next batch later, and none has to be refused.
+    pub(crate) async fn slow_down(&self) {
+        let delay = self.engine.write_delay();
+        if !delay.is_zero() {
+            self.figures.writes_slowed.add(1);
+            tokio::time::sleep(delay).await;
+        }
+    }
+
     /// Makes a database where it is not there.
     ///
     /// # Errors

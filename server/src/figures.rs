@@ -45,6 +45,7 @@ impl Count {
 /// What neither the engine nor HTTP counts.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
+    pub(crate) writes_slowed: Count,
     pub(crate) udp_packets: Count,
     pub(crate) udp_batches_dropped: Count,
     pub(crate) continuous_ok: Count,
@@ -150,6 +151,12 @@ pub(crate) fn figures(app: &App) -> Vec<Figure> {
             "points_rejected_total",
             stats.points_rejected,
             "Points that were refused.",
+        ),
+        h(
+            "writesSlowed",
+            "writes_slowed_total",
+            own.writes_slowed.get(),
+            "Writes whose answer waited because the head is nearly full.",
         ),
         figure(
             "httpd",

@@ -102,5 +102,9 @@ fn a_failed_sync_stops_writes_until_restart_and_reads_go_on() {
     let server = Server::start(&data);
     let found = numbers(&server);
     assert!(found == [1] || found == [1, 2], "{found:?}");
-    assert_eq!(write(&server, 4).status, 204, "writes go on after a restart");
+    assert_eq!(
+        write(&server, 4).status,
+        204,
+        "writes go on after a restart"
+    );
 }

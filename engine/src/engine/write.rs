@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use plimsoll_wal::log::CommitSync;
@@ -52,6 +53,18 @@ impl Written {
     }
 }
 
+/// The longest that a writer is asked to wait.
+pub const WRITE_DELAY_MAX: Duration = Duration::from_millis(200);
+
+/// [`Engine::write_delay`] for a head of `bytes` of at most `max`.
+fn delay(bytes: u64, max: u64) -> Duration {
+    let free = max / 4 * 3;
+    let (over, room) = (bytes.saturating_sub(free), (max - free).max(1));
+    let most_us = WRITE_DELAY_MAX.as_micros();
+    let us = u128::from(over.min(room)) * most_us / u128::from(room);
+    Duration::from_micros(u64::try_from(us).unwrap_or(u64::MAX))
+}
+
 const BEYOND_RETENTION: &str = "points beyond retention policy";
 
 impl Engine {
@@ -100,6 +113,15 @@ impl Engine {
             .values_written
             .fetch_add(values, Ordering::Relaxed);
         Ok(written)
+    }
+
+    /// How long a writer should wait before its next batch, so that flushes and merges keep up and
+    /// [`Error::Busy`] stays away: nothing below three quarters of the head's budget, then more and
+    /// more, up to [`WRITE_DELAY_MAX`].
+    #[must_use]
+    pub fn write_delay(&self) -> Duration {
+        let head_bytes = self.state.read().head_bytes() as u64;
+        delay(head_bytes, self.options.head_bytes_max)
     }
 
     /// Nothing is taken into the head that the log would refuse for long, or that has no room.
@@ -314,5 +336,27 @@ impl<'a> Rows<'a> {
             });
         self.columns.insert(key, found.clone());
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writers_are_slowed_in_the_last_quarter_of_the_head() {
+        let ms = Duration::from_millis;
+        for (bytes, max, expected) in [
+            (0, 1000, ms(0)),
+            (750, 1000, ms(0)),
+            (800, 1000, ms(40)),
+            (875, 1000, ms(100)),
+            (1000, 1000, ms(200)),
+            (5000, 1000, ms(200)),
+            (1, 0, ms(200)),
+            (u64::MAX, u64::MAX, ms(200)),
+        ] {
+            assert_eq!(delay(bytes, max), expected, "{bytes} of {max}");
+        }
     }
 }

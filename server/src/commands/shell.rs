@@ -1,9 +1,12 @@
 //! `plimsoll shell`: a prompt for InfluxQL.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, StdinLock};
 
 use clap::Args;
 use form_urlencoded::Serializer;
+use rustyline::error::ReadlineError;
+use rustyline::history::MemHistory;
+use rustyline::{Config, Editor};
 
 use super::client::{Connection, Login, server};
 use super::print;
@@ -63,24 +66,61 @@ fn read(line: &str) -> Asked<'_> {
     }
 }
 
+/// Where lines come from.
+enum Input {
+    /// Someone types, and may edit the line and call earlier ones back.
+    Terminal(Box<Editor<(), MemHistory>>),
+    Pipe(StdinLock<'static>),
+}
+
+impl Input {
+    fn open() -> Result<Self, Failure> {
+        let input = std::io::stdin();
+        if !input.is_terminal() {
+            return Ok(Self::Pipe(input.lock()));
+        }
+        let config = Config::builder().auto_add_history(true).build();
+        let history = MemHistory::with_config(&config);
+        let editor = Editor::with_history(config, history).map_err(failed)?;
+        Ok(Self::Terminal(Box::new(editor)))
+    }
+
+    const fn is_terminal(&self) -> bool {
+        matches!(self, Self::Terminal(_))
+    }
+
+    /// The next line; `None` at the end.
+    fn line(&mut self, database: &str) -> Result<Option<String>, Failure> {
+        match self {
+            Self::Pipe(lines) => {
+                let mut line = String::new();
+                let read = lines.read_line(&mut line).map_err(failed)?;
+                Ok((read > 0).then_some(line))
+            }
+            Self::Terminal(editor) => match editor.readline(&format!("{database}> ")) {
+                Ok(line) => Ok(Some(line)),
+                // Ctrl-C leaves the line, not the shell.
+                Err(ReadlineError::Interrupted) => Ok(Some(String::new())),
+                Err(ReadlineError::Eof) => Ok(None),
+                Err(error) => Err(failed(error)),
+            },
+        }
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure::new(Code::Failed, error.to_string())
+}
+
 /// Reads lines until they end, and answers each.
 ///
 /// # Errors
 /// A wrong address; where lines come from a file, the first that fails.
 pub(crate) fn run(args: ShellArgs) -> Result<(), Failure> {
     let connection = Connection::open(server(&args.url)?, &args.login, args.timeout.0.0)?;
-    let input = std::io::stdin();
-    let is_terminal = input.is_terminal();
+    let mut input = Input::open()?;
     let (mut database, mut format) = (args.database, args.format);
-    let mut lines = input.lock().lines();
-    loop {
-        if is_terminal {
-            prompt(&database);
-        }
-        let Some(line) = lines.next() else {
-            return Ok(());
-        };
-        let line = line.map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
+    while let Some(line) = input.line(&database)? {
         let done = match read(&line) {
             Asked::Nothing => Ok(()),
             Asked::Exit => return Ok(()),
@@ -109,17 +149,11 @@ pub(crate) fn run(args: ShellArgs) -> Result<(), Failure> {
         };
         match done {
             // Someone reads it and goes on.
-            Err(failure) if is_terminal => eprintln!("{failure}"),
+            Err(failure) if input.is_terminal() => eprintln!("{failure}"),
             other => other?,
         }
     }
-}
-
-fn prompt(database: &str) {
-    let mut out = std::io::stdout().lock();
-    if let Err(error) = write!(out, "{database}> ").and_then(|()| out.flush()) {
-        tracing::debug!(%error, "nobody reads the standard output");
-    }
+    Ok(())
 }
 
 fn query(

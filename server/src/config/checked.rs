@@ -419,6 +419,12 @@ fn engine(layer: &Layer, errors: &mut Vec<String>) -> Options {
             .forward_backlog_bytes_max
             .as_ref()
             .map_or(defaults.reader_backlog_bytes_max, |size| size.0.0),
+        merge_bytes_per_second: layer
+            .merge_rate_max
+            .as_ref()
+            .map_or(defaults.merge_bytes_per_second, |rate| {
+                Some(rate.0.0).filter(|rate| *rate > 0)
+            }),
         read_mode: layer.io.as_ref().map_or(ReadMode::Map, |io| io.0.0),
         ..defaults
     };

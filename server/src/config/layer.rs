@@ -123,6 +123,8 @@ settings! {
     log_size_max: Text Parsed<Bytes>,
     /// Memory for rows that are not in segments yet; writes are refused above it.
     head_size_max: Text Parsed<Bytes>,
+    /// What a merge writes at most in a second.
+    merge_rate_max: Text Parsed<Bytes>,
     /// How segments are read: `map` or `pread`.
     io: Text Parsed<Io>,
     /// The largest body of a request.

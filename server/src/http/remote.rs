@@ -69,6 +69,7 @@ async fn take(app: Arc<App>, identity: Identity, request: Request<Body>) -> Resu
     app.requests.count_written_bytes(body.len());
     check_database(&app, &target)?;
     identity.may_write(&app, &target.database)?;
+    app.slow_down().await;
     let workers = Arc::clone(&app);
     workers
         .workers

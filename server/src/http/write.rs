@@ -78,6 +78,7 @@ async fn take(
     app.requests.count_written_bytes(body.len());
     let parameters = Parameters::of_address(parts.uri.query());
     let target = addressed(&parameters)?;
+    app.slow_down().await;
     let workers = Arc::clone(&app);
     workers
         .workers
