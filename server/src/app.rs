@@ -88,6 +88,16 @@ impl App {
         })
     }
 
+    /// Changes the catalog, and begins or ends what is forwarded because of it.
+    ///
+    /// # Errors
+    /// As [`Engine::change`].
+    pub(crate) fn change(&self, change: &CatalogChange) -> Result<(), plimsoll_engine::Error> {
+        self.engine.change(change)?;
+        self.feeds.follow_catalog(&self.engine);
+        Ok(())
+    }
+
     /// Lets a client wait for its answer where the head is nearly full, so that merges keep up:
     /// it sends the next batch later, and none has to be refused.
     pub(crate) async fn slow_down(&self) {

@@ -270,6 +270,29 @@ fn a_subscription_gets_what_is_written_after_it_was_made_and_until_it_is_dropped
 }
 
 #[test]
+fn a_subscription_of_a_bucket_that_is_removed_holds_no_log() {
+    let fake = Fake::start(&["503 Down"]);
+    let data = directory();
+    let server = Server::start(data.path());
+    server.query("", "CREATE DATABASE d", "");
+    let policy = "CREATE RETENTION POLICY other ON d DURATION INF REPLICATION 1";
+    server.query("", policy, "");
+    let text = format!(
+        "CREATE SUBSCRIPTION s ON d.other DESTINATIONS ALL 'http://127.0.0.1:{}'",
+        fake.port
+    );
+    server.query("", &text, "");
+    server.write("d&rp=other", "m value=1i 1700000000000000001\n");
+    eventually("frames that wait for it", || {
+        (figure(&server, "forward_frames_behind") > 0).then_some(())
+    });
+    let path = "/api/v2/buckets/d%2Fother";
+    let answer = server.client.send("DELETE", path, &[], b"");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(figure(&server, "forward_frames_behind"), 0);
+}
+
+#[test]
 fn a_subscription_goes_on_after_a_kill() {
     let fake = Fake::start(&["503 Down"]);
     let data = directory();

@@ -231,8 +231,8 @@ fn create_now(app: &App, identity: &Identity, asked: &Asked) -> Result<Value, Pr
             }
         }
     };
-    let made = app.engine.change(&change);
-    made.map_err(|error| bad(format!("buckets - cannot create bucket {name:?}: {error}")))?;
+    app.change(&change)
+        .map_err(|error| bad(format!("buckets - cannot create bucket {name:?}: {error}")))?;
     find(app, name)
 }
 
@@ -249,7 +249,7 @@ fn update_now(app: &App, identity: &Identity, id: &str, asked: &Asked) -> Result
         policy: asked.spec(policy),
         default: MakeDefault::No,
     };
-    app.engine.change(&change).map_err(|error| {
+    app.change(&change).map_err(|error| {
         (
             StatusCode::BAD_REQUEST,
             format!("update bucket {id:?}: {error}"),
@@ -276,15 +276,12 @@ fn remove_now(app: &App, identity: &Identity, id: &str) -> Result<(), Problem> {
         database: database.to_owned(),
         name: policy.to_owned(),
     };
-    app.engine
-        .change(&change)
-        .map(drop)
-        .map_err(|error: Error| {
-            (
-                StatusCode::BAD_REQUEST,
-                format!("delete bucket {id:?}: {error}"),
-            )
-        })
+    app.change(&change).map_err(|error| {
+        (
+            StatusCode::BAD_REQUEST,
+            format!("delete bucket {id:?}: {error}"),
+        )
+    })
 }
 
 fn find(app: &App, name: &str) -> Result<Value, Problem> {

@@ -246,8 +246,7 @@ impl Sink for Writing<'_> {
 fn apply(app: &App, effect: Effect) -> Result<(), Error> {
     match effect {
         Effect::Catalog(change) => {
-            app.engine.change(&change)?;
-            app.feeds.follow_catalog(&app.engine);
+            app.change(&change)?;
             if let CatalogChange::DropDatabase { name } = &change {
                 forget_database(app, name);
             }
