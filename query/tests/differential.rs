@@ -3,7 +3,8 @@
 //! Random requests over random points come from `generate` and `world`: `PLIMSOLL_DIFF_SEED` and
 //! `PLIMSOLL_DIFF_CASES` say which and how many. `PLIMSOLL_DIFF_NEWEST` is the port of an InfluxDB of the
 //! newest line, which is asked where 1.6.7 answers otherwise than we do; `PLIMSOLL_DIFF_FILE` a file of
-//! queries, of which the answers are printed. Deviations are predicates there (`deviations`).
+//! queries, of which the answers are printed; `PLIMSOLL_DIFF_PINS` prints an entry for `pinned.txt` of each
+//! deviation that has none. Deviations are predicates there (`deviations`).
 //!
 //! Where an answer to a query by hand differs on purpose the query stands in `DEVIATIONS` with the reason. Two kinds
 //! of difference are counted and let through: the last digits of floats, which InfluxDB adds up
@@ -29,6 +30,8 @@ mod generate;
 mod influxd;
 #[path = "differential/ours.rs"]
 mod ours;
+#[path = "differential/pinned.rs"]
+mod pinned;
 #[path = "differential/queries.rs"]
 mod queries;
 #[path = "differential/random.rs"]
@@ -38,6 +41,7 @@ mod shrink;
 #[path = "differential/world.rs"]
 mod world;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use plimsoll_engine::Engine;
@@ -261,6 +265,10 @@ fn random_requests_over_random_points_answer_as_influxd_does() {
         println!("{}", at_random::answers(peers, seed, &file));
         return;
     }
+    if std::env::var_os("PLIMSOLL_DIFF_PINS").is_some() {
+        at_random::pins(peers, seed, count, &mut |entry| println!("{entry}"));
+        return;
+    }
     let summary = at_random::run(peers, seed, count, &mut |report| println!("{report}"));
     println!(
         "{count} requests from seed {seed} on: {} the same, {} not sent, {} newer, {} different; deviations {:?}",
@@ -268,4 +276,29 @@ fn random_requests_over_random_points_answer_as_influxd_does() {
     );
     let report: Vec<String> = summary.failures.into_values().collect();
     assert!(report.is_empty(), "these differ:\n{}", report.join("\n"));
+}
+
+#[test]
+fn each_deviation_is_pinned_by_a_statement() {
+    let pinned: BTreeSet<String> = pinned::entries().into_iter().map(|e| e.name).collect();
+    let missing: Vec<&str> = deviations::names()
+        .filter(|name| !pinned.contains(*name))
+        .collect();
+    assert!(missing.is_empty(), "no statement pins {missing:?}");
+    let docs = include_str!("../../docs/influxql.md");
+    let is_told = |name: &str| docs.contains(&format!("\"{name}\""));
+    let untold: Vec<&String> = pinned.iter().filter(|name| !is_told(name)).collect();
+    assert!(
+        untold.is_empty(),
+        "docs/influxql.md does not name {untold:?}"
+    );
+    let Some(influxd) = Influxd::start() else {
+        println!("SKIPPED each_deviation_is_pinned_by_a_statement influxd is not installed");
+        return;
+    };
+    let failed: Vec<String> = pinned::entries()
+        .iter()
+        .filter_map(|entry| at_random::holds((&influxd, None), entry).err())
+        .collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }

@@ -10,6 +10,7 @@ use super::data::{self, Point};
 use super::generate;
 use super::influxd::Influxd;
 use super::ours::{Form, ours_as};
+use super::pinned;
 use super::random::Random;
 use super::shrink;
 use super::world::{self, Write};
@@ -69,6 +70,10 @@ impl<'a> Sides<'a> {
             database,
             engine,
         }
+    }
+
+    fn peers(&self) -> Peers<'a> {
+        (self.influxd, self.newest)
     }
 
     fn ask(
@@ -139,6 +144,102 @@ pub fn answers(peers: Peers<'_>, seed: u64, file: &str) -> String {
         .unwrap();
     }
     out
+}
+
+/// Finds a case of each deviation that no entry pins among `count` cases from `seed` on, makes it
+/// small, and prints it as an entry.
+pub fn pins(peers: Peers<'_>, seed: u64, count: u64, found: &mut dyn FnMut(&str)) {
+    let form = ("ns", None);
+    let mut pinned: BTreeSet<String> = pinned::entries().into_iter().map(|e| e.name).collect();
+    for world in seed..seed + count.div_ceil(CASES_OF_A_WORLD) {
+        let writes = world::writes(world);
+        let sides = Sides::new(peers, "d".to_owned(), &writes);
+        for number in 0..CASES_OF_A_WORLD {
+            let query = generate::query(world, number);
+            let Verdict::Deviation(name) = sides.ask(form, &query).0 else {
+                continue;
+            };
+            if pinned.contains(name) {
+                continue;
+            }
+            let is_same = |sides: &Sides<'_>, query: &str| {
+                sides.ask(form, query).0 == Verdict::Deviation(name)
+            };
+            let statement = shrink::statement(&query, &mut |query| is_same(&sides, query));
+            let few = fewest(&sides, &writes, &mut |sides| is_same(sides, &statement));
+            let small = Sides::new(sides.peers(), "few".to_owned(), &few);
+            let (_, ours, theirs) = small.ask(form, &statement);
+            let entry = pinned::Entry {
+                name: name.to_owned(),
+                writes: few,
+                statement,
+                ours,
+                influxd: theirs.unwrap_or_default(),
+            };
+            if let Some(entry) = entry.print() {
+                pinned.insert(name.to_owned());
+                found(&entry);
+            }
+        }
+    }
+}
+
+/// The fewest points of `writes` with which both sides still differ so.
+fn fewest(
+    sides: &Sides<'_>,
+    writes: &[Write],
+    differ: &mut dyn FnMut(&Sides<'_>) -> bool,
+) -> Vec<Write> {
+    let of_write = |write: &Write| -> Vec<(&'static str, Point)> {
+        let points = write.points.iter().cloned();
+        points.map(|point| (write.policy, point)).collect()
+    };
+    let all = writes.iter().flat_map(of_write).collect();
+    let mut number = 0;
+    let few = shrink::points(all, &mut |points| {
+        number += 1;
+        differ(&Sides::new(
+            sides.peers(),
+            format!("t{number}"),
+            &by_policy(points),
+        ))
+    });
+    by_policy(&few)
+}
+
+/// Points as writes, in their order.
+fn by_policy(points: &[(&'static str, Point)]) -> Vec<Write> {
+    let mut writes: Vec<Write> = Vec::new();
+    for (policy, point) in points {
+        match writes.last_mut() {
+            Some(last) if last.policy == *policy => last.points.push(point.clone()),
+            _ => writes.push(Write {
+                policy,
+                points: vec![point.clone()],
+            }),
+        }
+    }
+    writes
+}
+
+/// Whether both sides answer an entry as it says.
+pub fn holds(peers: Peers<'_>, entry: &pinned::Entry) -> Result<(), String> {
+    let sides = Sides::new(peers, "d".to_owned(), &entry.writes);
+    let (verdict, ours, theirs) = sides.ask(("ns", None), &entry.statement);
+    let theirs = theirs.unwrap_or_default();
+    let is_as_pinned = if entry.influxd == pinned::BY_CHANCE {
+        verdict != Verdict::Different
+    } else {
+        theirs.trim_end() == entry.influxd
+            && matches!(verdict, Verdict::Deviation(name) if name == entry.name)
+    };
+    if ours.trim_end() == entry.ours && is_as_pinned {
+        return Ok(());
+    }
+    Err(format!(
+        "{}: {}\n  ours   {ours}  theirs {theirs}  {verdict:?}",
+        entry.name, entry.statement
+    ))
 }
 
 /// Runs `count` cases from `seed` on; `found` hears of each failure before the run ends.
@@ -235,45 +336,15 @@ fn report(
         (ours, theirs)
     };
     if nth < shrunk_max {
-        let all: Vec<(&'static str, Point)> = writes
-            .iter()
-            .flat_map(|write| {
-                write
-                    .points
-                    .iter()
-                    .map(|point| (write.policy, point.clone()))
-            })
-            .collect();
-        let mut number = 0;
-        let mut build = |points: &[(&'static str, Point)]| {
-            number += 1;
-            let mut writes: Vec<Write> = Vec::new();
-            for (policy, point) in points {
-                match writes.last_mut() {
-                    Some(last) if last.policy == *policy => last.points.push(point.clone()),
-                    _ => writes.push(Write {
-                        policy,
-                        points: vec![point.clone()],
-                    }),
-                }
-            }
-            Sides::new((sides.influxd, sides.newest), format!("t{number}"), &writes)
-        };
-        let few = shrink::points(all, &mut |points| {
-            build(points).ask(form, query).0 == Verdict::Different
+        let few = fewest(sides, writes, &mut |sides| {
+            sides.ask(form, query).0 == Verdict::Different
         });
-        let small = build(&few);
+        let small = Sides::new(sides.peers(), "few".to_owned(), &few);
         let (_, ours, theirs) = small.ask(form, query);
         answers = (ours, theirs);
-        let policies: BTreeSet<&str> = few.iter().map(|(policy, _)| *policy).collect();
-        for policy in policies {
-            let points: Vec<Point> = few
-                .iter()
-                .filter(|(there, _)| *there == policy)
-                .map(|(_, point)| point.clone())
-                .collect();
-            for line in data::lines(&points).lines() {
-                writeln!(report, "  write{policy} {line}").unwrap();
+        for write in &few {
+            for line in data::lines(&write.points).lines() {
+                writeln!(report, "  write{} {line}", write.policy).unwrap();
             }
         }
     }

@@ -115,6 +115,14 @@ const DEVIATIONS: &[Deviation] = &[
     ("order of sums", numbers::order_of_sums),
 ];
 
+/// Deviations of whole bodies.
+const OF_BODIES: [&str; 2] = ["not finite", "an error before others"];
+
+/// The names of all that can be met by one request for a whole answer.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    DEVIATIONS.iter().map(|(name, _)| *name).chain(OF_BODIES)
+}
+
 /// The deviation that explains a difference.
 pub fn name(difference: &Difference<'_>) -> Option<&'static str> {
     let find = |difference: &Difference<'_>| {
@@ -281,14 +289,15 @@ fn order_of_integrals(difference: &Difference<'_>) -> bool {
     let (mut has, mut is_joined) = (false, false);
     selects(difference.statement, &mut |select| {
         let mut fields = select.fields.iter();
-        if !fields.any(|field| calls(&field.expr, &["integral"])) {
+        let groups = !select.dimensions.is_empty();
+        if !groups || !fields.any(|field| calls(&field.expr, &["integral"])) {
             return;
         }
         has = true;
         let is_alone = select.fields.len() == 1
             && matches!(&select.fields[0].expr, Expr::Call(call)
                 if matches!(call.arguments.first(), Some(Expr::Reference(_))));
-        is_joined |= !select.dimensions.is_empty() && !is_alone;
+        is_joined |= !is_alone;
     });
     if !has || !difference.is_of_rows() {
         return false;
