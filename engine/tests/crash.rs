@@ -8,7 +8,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use plimsoll_engine::backup::{BackupList, restore};
 use plimsoll_engine::catalog::{CatalogChange, MakeDefault, PolicySpec};
@@ -383,7 +383,7 @@ fn acknowledged_points_survive_a_cut_at_every_storage_call() {
         operations > 60,
         "the workload does something: {operations} storage calls"
     );
-    for at in 0..operations {
+    on_all_threads(operations, |at| {
         let storage = Arc::new(Memory::new());
         storage.cut_at(at);
         let told = work(&storage);
@@ -394,17 +394,42 @@ fn acknowledged_points_survive_a_cut_at_every_storage_call() {
             Unsynced::Torn(at + 1_000_000),
             Unsynced::TornPages(at),
         ];
+        // Where little is unsynced, most of these leave the same disk.
+        let mut seen: Vec<Memory> = Vec::new();
         for bytes in outcomes {
             for entries in [Unsynced::Kept, Unsynced::Dropped, Unsynced::Torn(at)] {
-                let left = Arc::new(storage.survivors(Survivors { bytes, entries }));
-                let case = format!("cut at {at}, bytes {bytes:?}, entries {entries:?}");
-                check(&told, &left, &case);
-                if bytes == Unsynced::Dropped {
-                    check_backup(&told, &left, &case);
+                let survivors = Survivors { bytes, entries };
+                let left = storage.survivors(survivors);
+                if seen.iter().any(|other| other.is_same(&left)) {
+                    continue;
                 }
+                let case = format!("cut at {at}, bytes {bytes:?}, entries {entries:?}");
+                seen.push(left);
+                let left = Arc::new(storage.survivors(survivors));
+                check(&told, &left, &case);
+                check_backup(&told, &left, &case);
             }
         }
-    }
+    });
+}
+
+/// Calls `case` with each number below `count`, on as many threads as there are cores.
+fn on_all_threads(count: u64, case: impl Fn(u64) + Sync) {
+    let next = AtomicU64::new(0);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    if at >= count {
+                        break;
+                    }
+                    case(at);
+                }
+            });
+        }
+    });
 }
 
 #[test]
@@ -412,11 +437,11 @@ fn a_killed_process_loses_nothing_that_the_kernel_has() {
     let whole = Arc::new(Memory::new());
     work(&whole);
     let operations = whole.operations();
-    for at in 0..operations {
+    on_all_threads(operations, |at| {
         let storage = Arc::new(Memory::new());
         storage.cut_at(at);
         let told = work(&storage);
         let left = Arc::new(storage.killed());
         check(&told, &left, &format!("killed at {at}"));
-    }
+    });
 }

@@ -75,7 +75,8 @@ pub enum ReadMode {
     /// Memory-mapped: fastest; a file that is truncated under a live map ends the process.
     #[default]
     Map,
-    /// Read with `pread` into memory: truncation and read errors are typed errors.
+    /// Read with `pread` when it is needed: truncation and read errors are typed errors. A
+    /// [`Storage::region`] is a copy of the whole file.
     Pread,
 }
 
@@ -95,6 +96,12 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`crate::Error::Io`].
     fn open(&self, path: &Path) -> Result<Box<dyn File>>;
+
+    /// Opens an existing file for reading alone.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`].
+    fn open_to_read(&self, path: &Path) -> Result<Box<dyn File>>;
 
     /// The whole file as bytes, for as long as the region lives (also after `remove`).
     ///

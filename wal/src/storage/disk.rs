@@ -161,6 +161,14 @@ impl Storage for Disk {
         }))
     }
 
+    fn open_to_read(&self, path: &Path) -> Result<Box<dyn File>> {
+        let file = fs::File::open(path).map_err(|source| Error::io("open", path, source))?;
+        Ok(Box::new(DiskFile {
+            file,
+            path: path.to_owned(),
+        }))
+    }
+
     fn region(&self, path: &Path, mode: ReadMode) -> Result<Arc<dyn Region>> {
         let file = fs::File::open(path).map_err(|source| Error::io("open", path, source))?;
         let file = DiskFile {

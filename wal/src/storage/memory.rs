@@ -215,6 +215,22 @@ impl Memory {
         }
     }
 
+    /// Whether two disks that [`Memory::survivors`] left of one read the same: a test that has seen
+    /// what becomes of the one need not look at the other.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        if Arc::ptr_eq(&self.state, &other.state) {
+            return true;
+        }
+        let (a, b) = (self.state.lock(), other.state.lock());
+        a.names.now() == b.names.now()
+            && a.inodes.len() == b.inodes.len()
+            && a.inodes
+                .iter()
+                .zip(&b.inodes)
+                .all(|((number, a), (other, b))| number == other && a.now.is_same(&b.now))
+    }
+
     /// The bytes of a file, uncounted; `None` where there is none.
     #[must_use]
     pub fn bytes(&self, path: &Path) -> Option<Vec<u8>> {
@@ -352,6 +368,10 @@ impl Storage for Memory {
             return Err(not_found("open", path));
         };
         Ok(self.opened(&mut state, inode, path))
+    }
+
+    fn open_to_read(&self, path: &Path) -> Result<Box<dyn File>> {
+        self.open(path)
     }
 
     fn region(&self, path: &Path, _mode: ReadMode) -> Result<Arc<dyn Region>> {

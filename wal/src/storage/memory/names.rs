@@ -23,7 +23,7 @@ enum Change {
     Rename(Vec<(PathBuf, PathBuf, Node)>),
 }
 
-type Entries = BTreeMap<PathBuf, Node>;
+pub(super) type Entries = BTreeMap<PathBuf, Node>;
 
 impl Change {
     fn apply(&self, entries: &mut Entries) {
@@ -169,6 +169,11 @@ impl Names {
             durable: reachable,
             changes: Vec::new(),
         }
+    }
+
+    /// The entries as they are now.
+    pub(super) fn now(&self) -> &Entries {
+        &self.now
     }
 
     /// The files that an entry leads to, now or after any crash.

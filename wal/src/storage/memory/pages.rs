@@ -84,6 +84,11 @@ impl Pages {
             .collect()
     }
 
+    /// Whether both read the same.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.len_bytes == other.len_bytes && Self::differing(self, other).is_empty()
+    }
+
     fn page(&self, index: u64) -> Page {
         self.pages
             .get(&index)

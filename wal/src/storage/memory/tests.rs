@@ -229,3 +229,19 @@ fn a_killed_program_leaves_everything_unsynced_as_it_was() {
         "a disk of its own"
     );
 }
+
+#[test]
+fn survivors_are_the_same_disk_where_nothing_unsynced_tells_them_apart() {
+    let (memory, file) = disk_with(b"durable");
+    let left = |left| memory.survivors(left);
+    assert!(left(KEPT).is_same(&left(DROPPED)));
+    file.write_at(0, b"D").unwrap();
+    assert!(!left(KEPT).is_same(&left(DROPPED)));
+    file.write_at(0, b"d").unwrap();
+    assert!(left(KEPT).is_same(&left(DROPPED)), "the bytes count");
+    file.set_len(8).unwrap();
+    assert!(!left(KEPT).is_same(&left(DROPPED)), "the length, too");
+    file.sync().unwrap();
+    memory.rename(path("d/f"), path("d/g")).unwrap();
+    assert!(!left(KEPT).is_same(&left(DROPPED)), "and the names");
+}
