@@ -4,6 +4,7 @@ mod backup;
 mod compaction;
 mod delete;
 mod flush;
+mod limits;
 mod open;
 mod reader;
 mod retention;
@@ -30,6 +31,8 @@ use crate::{Clock, Result};
 pub use backup::Companion;
 pub use compaction::Compacted;
 pub use delete::{Chosen, Deletion};
+pub use limits::{COLUMNS_MAX, OverLimits, STRING_BYTES_MAX, TAG_SET_BYTES_MAX};
+use limits::{LimitCounters, TagSetsSeen};
 pub use open::OpenReport;
 pub use reader::{Reader, ReaderBatch, ReaderPoints, ReaderPosition, ReaderStart, ReaderStats};
 use state::State;
@@ -68,6 +71,11 @@ pub struct Options {
     /// How many bytes a second a merge writes, unless a partition has too many segments. None: as
     /// many as it can.
     pub merge_bytes_per_second: Option<u64>,
+    /// How many tag sets a database may have in the head, which are those that were written since
+    /// the last flush; points of others are refused. None: as many as the head has room for.
+    pub tag_sets_max: Option<u64>,
+    /// How many fields a measurement may have in a partition; points with others are refused.
+    pub columns_max: u64,
 }
 
 /// How many bytes a second a merge writes by default.
@@ -86,6 +94,8 @@ impl Options {
             reader_backlog_bytes_max: 1 << 30,
             read_mode: ReadMode::Map,
             merge_bytes_per_second: Some(MERGE_BYTES_PER_SECOND),
+            tag_sets_max: None,
+            columns_max: COLUMNS_MAX,
         }
     }
 }
@@ -99,6 +109,8 @@ pub struct EngineStats {
     pub values_written: u64,
     /// Points that were refused since the start.
     pub points_rejected: u64,
+    /// Those of them that were over a limit.
+    pub over_limits: OverLimits,
     /// Flushes since the start.
     pub flushes: u64,
     /// Partitions that retention dropped since the start.
@@ -142,6 +154,7 @@ struct Counters {
     points_written: AtomicU64,
     values_written: AtomicU64,
     points_rejected: AtomicU64,
+    over_limits: LimitCounters,
     flushes: AtomicU64,
     partitions_expired: AtomicU64,
     deletions: AtomicU64,
@@ -186,6 +199,7 @@ pub struct Engine {
     /// What the open segments share.
     reading: Arc<ReadState>,
     undrained: Mutex<Undrained>,
+    tag_sets_seen: Mutex<TagSetsSeen>,
     /// How far named readers of the log are. Taken after `manifest` and `state`.
     readers: Mutex<Positions>,
     /// Frames up to this sequence are in segments, as the manifest on disk says.
@@ -298,6 +312,7 @@ impl Engine {
             points_written: self.counters.points_written.load(Ordering::Relaxed),
             values_written: self.counters.values_written.load(Ordering::Relaxed),
             points_rejected: self.counters.points_rejected.load(Ordering::Relaxed),
+            over_limits: self.counters.over_limits.now(),
             flushes: self.counters.flushes.load(Ordering::Relaxed),
             partitions_expired: self.counters.partitions_expired.load(Ordering::Relaxed),
             deletions: self.counters.deletions.load(Ordering::Relaxed),

@@ -70,9 +70,10 @@ mod varint;
 
 pub use clock::Clock;
 pub use engine::{
-    Chosen, Compacted, Companion, Deletion, Durability, Engine, EngineStats, OpenReport, Options,
-    Reader, ReaderBatch, ReaderPoints, ReaderPosition, ReaderStart, ReaderStats, Rejected,
-    WRITE_DELAY_MAX, Written,
+    COLUMNS_MAX, Chosen, Compacted, Companion, Deletion, Durability, Engine, EngineStats,
+    OpenReport, Options, OverLimits, Reader, ReaderBatch, ReaderPoints, ReaderPosition,
+    ReaderStart, ReaderStats, Rejected, STRING_BYTES_MAX, TAG_SET_BYTES_MAX, WRITE_DELAY_MAX,
+    Written,
 };
 pub use error::{Error, Result};
 pub use manifest::FORMAT;

@@ -214,6 +214,15 @@ impl Schema {
         *fields.entry(Arc::clone(field)).or_insert(field_type)
     }
 
+    /// Whether `measurement` has `max` fields, and `field` is none of them.
+    pub(crate) fn is_full(&self, measurement: &str, field: &str, max: u64) -> bool {
+        let measurements = self.measurements.read();
+        let fields = measurements.get(measurement);
+        fields.map_or(max == 0, |fields| {
+            fields.len() as u64 >= max && !fields.contains_key(field)
+        })
+    }
+
     /// Frees `field` of `measurement` for another type.
     pub(crate) fn release(&self, measurement: &str, field: &str) {
         let mut measurements = self.measurements.write();

@@ -129,6 +129,7 @@ impl Engine {
             being_merged: super::compaction::BeingMerged::default(),
             reading,
             undrained: Mutex::new(undrained),
+            tag_sets_seen: Mutex::default(),
             readers: Mutex::new(readers),
             log_covered: AtomicU64::new(log_covered),
             open_from: AtomicU64::new(open_from),

@@ -1,5 +1,6 @@
 //! Writing a batch: partitions, columns, rows, commit.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,11 +12,12 @@ use smallvec::SmallVec;
 use crate::catalog::{PolicyId, Retention};
 use crate::head::Generation;
 use crate::log::Record;
-use crate::model::{Batch, FieldType, FieldValue, Point, Timestamp};
+use crate::model::{Batch, FieldType, FieldValue, Point, TagSet, Timestamp};
 use crate::partition::{Partition, PartitionId, plan_bounds};
 use crate::{Error, Result};
 
 use super::Engine;
+use super::limits::{self, Admission, Refused, STRING_BYTES_MAX};
 use super::state::State;
 
 /// What happened to a batch.
@@ -80,13 +82,18 @@ impl Engine {
         let ticket = self.log.ticket();
         let state = loop {
             let state = self.state.read();
-            let policy = state.catalog.database(database)?.policy(policy)?;
+            let database = state.catalog.database(database)?;
+            let policy = database.policy(policy)?;
             let plan = plan(&state, policy.id, self.oldest(policy.retention), batch);
             match plan.missing {
                 None => {
-                    let mut rows = Rows::new(&state.open, batch, ticket.failures());
+                    let mut rows = Rows::new(self, &state.open, batch, ticket.failures());
+                    rows.admission = self.options.tag_sets_max.map(|max| {
+                        Admission::new(&self.tag_sets_seen, state.open.id, database.id, max)
+                    });
                     rows.write(&plan, &mut written);
                     values += rows.values;
+                    drop(rows);
                     break state;
                 }
                 Some(time) => {
@@ -200,6 +207,8 @@ fn plan<'a>(state: &State, policy: PolicyId, oldest: Timestamp, batch: &'a Batch
         expired: 0,
     };
     let mut last = 0;
+    // Partitions of a policy do not overlap.
+    let mut by_start = BTreeMap::new();
     let mut is_grouped = true;
     let mut previous = (0, Timestamp(i64::MIN));
     for point in batch.points() {
@@ -209,11 +218,13 @@ fn plan<'a>(state: &State, policy: PolicyId, oldest: Timestamp, batch: &'a Batch
         }
         let holds = |partition: &Arc<Partition>| partition.range().contains(point.time);
         if !plan.partitions.get(last).is_some_and(holds) {
-            last = match plan.partitions.iter().position(holds) {
-                Some(index) => index,
+            let before = by_start.range(..=point.time.0).next_back();
+            last = match before.filter(|(_, index)| holds(&plan.partitions[**index])) {
+                Some((_, index)) => *index,
                 None => match state.partition_at(policy, point.time) {
                     Some(partition) => {
                         plan.partitions.push(Arc::clone(partition));
+                        by_start.insert(partition.start, plan.partitions.len() - 1);
                         plan.partitions.len() - 1
                     }
                     None => {
@@ -240,21 +251,31 @@ type ColumnKey = (PartitionId, u32, u32, FieldType);
 
 /// Writes the points of a plan, row by row.
 struct Rows<'a> {
+    engine: &'a Engine,
     generation: &'a Generation,
     batch: &'a Batch,
     failures: u64,
     /// A column's number, or why it cannot have this type.
-    columns: HashMap<ColumnKey, Result<u32, Arc<str>>>,
+    columns: HashMap<ColumnKey, Result<u32, Refused>>,
+    /// Where tag sets are limited.
+    admission: Option<Admission<'a>>,
     values: u64,
 }
 
 impl<'a> Rows<'a> {
-    fn new(generation: &'a Generation, batch: &'a Batch, failures: u64) -> Self {
+    fn new(
+        engine: &'a Engine,
+        generation: &'a Generation,
+        batch: &'a Batch,
+        failures: u64,
+    ) -> Self {
         Self {
+            engine,
             generation,
             batch,
             failures,
             columns: HashMap::new(),
+            admission: None,
             values: 0,
         }
     }
@@ -270,18 +291,39 @@ impl<'a> Rows<'a> {
         for points in plan.points.chunk_by(same_row) {
             row.clear();
             let (first, partition) = (points[0].0, &plan.partitions[points[0].1]);
+            let tags = &self.batch.tag_sets()[first.tag_set as usize];
+            if let Err(refused) = self.admit(tags) {
+                for _ in points {
+                    self.refuse(&refused, written);
+                }
+                continue;
+            }
             for (point, _) in points {
                 match self.add(partition, point, &mut row) {
                     Ok(()) => written.points_stored += 1,
-                    Err(reason) => written.reject(&reason),
+                    Err(refused) => self.refuse(&refused, written),
                 }
             }
             if !row.is_empty() {
                 self.values += row.len() as u64;
-                let tags = &self.batch.tag_sets()[first.tag_set as usize];
                 self.generation
                     .write_row(tags, partition.id, first.time.0, &row, self.failures);
             }
+        }
+    }
+
+    fn refuse(&self, refused: &Refused, written: &mut Written) {
+        if let Some(limit) = refused.limit {
+            self.engine.counters.over_limits.count(limit);
+        }
+        written.reject(&refused.reason);
+    }
+
+    fn admit(&mut self, tags: &TagSet) -> Result<(), Refused> {
+        limits::check_tag_set(tags)?;
+        match &mut self.admission {
+            None => Ok(()),
+            Some(admission) => admission.admits(tags),
         }
     }
 
@@ -291,14 +333,24 @@ impl<'a> Rows<'a> {
         partition: &Partition,
         point: &Point<'a>,
         row: &mut Vec<(u32, &'a FieldValue)>,
-    ) -> Result<(), Arc<str>> {
+    ) -> Result<(), Refused> {
         let before = row.len();
         for (field, value) in point.fields {
-            match self.column(partition, point.measurement, *field, value.field_type()) {
+            let column = match value {
+                FieldValue::String(text) if text.len() > STRING_BYTES_MAX => {
+                    let name = |number: u32| &*self.batch.names()[number as usize];
+                    Err(limits::string_too_long(
+                        name(point.measurement),
+                        name(*field),
+                    ))
+                }
+                _ => self.column(partition, point.measurement, *field, value.field_type()),
+            };
+            match column {
                 Ok(column) => row.push((column, value)),
-                Err(reason) => {
+                Err(refused) => {
                     row.truncate(before);
-                    return Err(reason);
+                    return Err(refused);
                 }
             }
         }
@@ -311,31 +363,45 @@ impl<'a> Rows<'a> {
         measurement: u32,
         field: u32,
         field_type: FieldType,
-    ) -> Result<u32, Arc<str>> {
+    ) -> Result<u32, Refused> {
         let key = (partition.id, measurement, field, field_type);
         if let Some(known) = self.columns.get(&key) {
             return known.clone();
         }
         let names = self.batch.names();
-        let (measurement, field) = (&names[measurement as usize], &names[field as usize]);
-        let found = self
-            .generation
-            .column(
-                partition.id,
-                &partition.schema,
-                measurement,
-                field,
-                field_type,
-            )
-            .map_err(|there| {
-                format!(
+        let found = self.find_column(
+            partition,
+            &names[measurement as usize],
+            &names[field as usize],
+            field_type,
+        );
+        self.columns.insert(key, found.clone());
+        found
+    }
+
+    fn find_column(
+        &self,
+        partition: &Partition,
+        measurement: &Arc<str>,
+        field: &Arc<str>,
+        field_type: FieldType,
+    ) -> Result<u32, Refused> {
+        limits::check_name("measurement", measurement)?;
+        limits::check_name("field", field)?;
+        let (schema, columns_max) = (&partition.schema, self.engine.options.columns_max);
+        if schema.is_full(measurement, field, columns_max) {
+            return Err(limits::too_many_columns(measurement, columns_max));
+        }
+        self.generation
+            .column(partition.id, schema, measurement, field, field_type)
+            .map_err(|there| Refused {
+                reason: format!(
                     "field type conflict: input field \"{field}\" on measurement \"{measurement}\" \
                      is type {field_type}, already exists as type {there}"
                 )
-                .into()
-            });
-        self.columns.insert(key, found.clone());
-        found
+                .into(),
+                limit: None,
+            })
     }
 }
 

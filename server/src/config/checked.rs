@@ -426,6 +426,10 @@ fn engine(layer: &Layer, errors: &mut Vec<String>) -> Options {
                 Some(rate.0.0).filter(|rate| *rate > 0)
             }),
         read_mode: layer.io.as_ref().map_or(ReadMode::Map, |io| io.0.0),
+        tag_sets_max: layer.max_tag_sets_per_database.filter(|max| *max > 0),
+        columns_max: layer
+            .max_columns_per_measurement
+            .unwrap_or(defaults.columns_max),
         ..defaults
     };
     if options.log_file_bytes < LOG_FILE_BYTES_MIN {
@@ -436,6 +440,9 @@ fn engine(layer: &Layer, errors: &mut Vec<String>) -> Options {
     }
     if options.head_bytes_max < HEAD_BYTES_MIN {
         errors.push("head_size_max is below 16MiB".to_owned());
+    }
+    if options.columns_max == 0 {
+        errors.push("max_columns_per_measurement is 0: nothing could be written".to_owned());
     }
     if options.directory.as_os_str().is_empty() {
         errors.push("data (--data) is empty: name a directory".to_owned());

@@ -125,6 +125,10 @@ settings! {
     head_size_max: Text Parsed<Bytes>,
     /// What a merge writes at most in a second.
     merge_rate_max: Text Parsed<Bytes>,
+    /// How many tag sets a database may have in the head; 0: no limit.
+    max_tag_sets_per_database: Text u64,
+    /// How many fields a measurement may have in a shard.
+    max_columns_per_measurement: Text u64,
     /// How segments are read: `map` or `pread`.
     io: Text Parsed<Io>,
     /// The largest body of a request.
