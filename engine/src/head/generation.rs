@@ -464,11 +464,9 @@ impl Generation {
         then: impl FnOnce(&Room, &RowGroup, usize),
     ) {
         self.with_tag_set(tag_set, |shard, entry| {
-            for group in &shard.entries[entry].groups {
+            for group in shard.groups_of(entry, partition) {
                 let group = &shard.groups[*group as usize];
-                if group.partition == partition
-                    && let Some(slot) = group.slot(column, 0)
-                {
+                if let Some(slot) = group.slot(column, 0) {
                     then(&shard.room, group, slot);
                     return;
                 }
@@ -491,12 +489,11 @@ impl Generation {
             .of_measurement(partition, measurement)
             .collect();
         let found = self.with_tag_set(tag_set, |shard, entry| {
-            shard.entries[entry].groups.iter().any(|group| {
+            shard.groups_of(entry, partition).iter().any(|group| {
                 let group = &shard.groups[*group as usize];
-                group.partition == partition
-                    && group.columns().iter().enumerate().any(|(slot, column)| {
-                        wanted.contains(column) && group.has_points(&shard.room, slot, range)
-                    })
+                group.columns().iter().enumerate().any(|(slot, column)| {
+                    wanted.contains(column) && group.has_points(&shard.room, slot, range)
+                })
             })
         });
         found.unwrap_or(false)
@@ -538,10 +535,10 @@ fn next_group(
     (entry, at): &mut (usize, usize),
 ) -> Option<(TagSet, GroupRows)> {
     while let Some(there) = shard.entries.get(*entry) {
-        while let Some(index) = there.groups.get(*at) {
+        while let Some(index) = shard.groups_of(*entry, partition).get(*at) {
             *at += 1;
             let group = &shard.groups[*index as usize];
-            if group.partition == partition && !group.is_empty(&shard.room) {
+            if !group.is_empty(&shard.room) {
                 return Some((there.tags.clone(), group.rows(&shard.room)));
             }
         }

@@ -19,8 +19,8 @@ pub(crate) struct TagEntry {
     /// Number in the generation.
     pub(crate) id: u32,
     pub(crate) tags: TagSet,
-    /// Indices into the shard's groups.
-    pub(crate) groups: SmallVec<[u32; 2]>,
+    /// Indices into the shard's groups, those of a partition together: see [`Shard::groups_of`].
+    groups: SmallVec<[u32; 2]>,
 }
 
 /// See the module.
@@ -124,6 +124,16 @@ impl Shard {
         self.buffer.shrink_to(BUFFER_KEPT_BYTES);
     }
 
+    /// The indices of a tag set's groups in a partition. Groups stand in the order of partitions, so
+    /// that points of ten years in one head do not look at each other's.
+    pub(crate) fn groups_of(&self, entry: usize, partition: PartitionId) -> &[u32] {
+        let all = &self.entries[entry].groups;
+        let of = |index: &u32| self.groups[*index as usize].partition;
+        let start = all.partition_point(|index| of(index) < partition);
+        let rest = &all[start..];
+        &rest[..rest.partition_point(|index| of(index) == partition)]
+    }
+
     /// Writes one row (values of one tag set and time) into the groups that hold its columns.
     /// Later values of one column win.
     pub(crate) fn write_row(
@@ -142,11 +152,8 @@ impl Shard {
         let mut unplaced: SmallVec<[Incoming<'_>; 4]> = SmallVec::new();
         let mut placed = 0;
         let mut touched: Option<usize> = None;
-        let groups = self.entries[entry].groups.clone();
+        let groups: SmallVec<[u32; 2]> = self.groups_of(entry, partition).into();
         for index in groups.iter().map(|index| *index as usize) {
-            if self.groups[index].partition != partition {
-                continue;
-            }
             let mut values = std::mem::take(&mut self.scratch);
             values.clear();
             for one in incoming {
@@ -178,7 +185,7 @@ impl Shard {
             let known = groups
                 .iter()
                 .map(|index| &self.groups[*index as usize])
-                .any(|group| group.partition == partition && group.slot(one.column, 0).is_some());
+                .any(|group| group.slot(one.column, 0).is_some());
             if !known {
                 unplaced.push(*one);
             }
@@ -282,21 +289,16 @@ impl Shard {
         columns: &[u32],
         range: TimeRange,
     ) -> (bool, isize) {
-        let places = self.entries[entry].groups.clone();
+        let places: SmallVec<[u32; 2]> = self.groups_of(entry, partition).into();
         let (mut left, mut grown) = (false, 0);
         for at in &places {
             let group = &mut self.groups[*at as usize];
-            if group.partition == partition {
-                grown += group.delete(&mut self.room, columns, range);
-                left |= group.holds_any(&self.room, columns);
-            }
+            grown += group.delete(&mut self.room, columns, range);
+            left |= group.holds_any(&self.room, columns);
         }
         if !left {
             for at in &places {
-                let group = &mut self.groups[*at as usize];
-                if group.partition == partition {
-                    group.hide(columns);
-                }
+                self.groups[*at as usize].hide(columns);
             }
         }
         (!left, grown)
@@ -305,9 +307,13 @@ impl Shard {
     /// Adds a group to an entry; answers its index.
     pub(crate) fn insert_group(&mut self, entry: usize, group: RowGroup) -> usize {
         let index = self.groups.len();
-        self.groups.push(group);
         let number = u32::try_from(index).expect("ids are u32, and a shard holds some of them");
-        self.entries[entry].groups.push(number);
+        let partition = group.partition;
+        self.groups.push(group);
+        let of = |index: &u32| self.groups[*index as usize].partition;
+        let places = &mut self.entries[entry].groups;
+        let behind = places.partition_point(|index| of(index) <= partition);
+        places.insert(behind, number);
         index
     }
 }
