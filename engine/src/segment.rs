@@ -10,6 +10,7 @@ mod bounds;
 mod builder;
 mod chunks;
 mod cold;
+mod contents;
 mod cursor;
 mod layout;
 mod pages;

@@ -126,3 +126,46 @@ fn a_flipped_byte_is_an_error_for_the_reads_that_need_it_and_counted() {
         assert_eq!(names.measurements().unwrap().len(), 1, "the index is whole");
     }
 }
+
+#[test]
+fn a_file_that_is_cut_while_it_is_open_is_an_error_where_it_is_read_piece_by_piece() {
+    for kept in [0, 17, 4000] {
+        let (storage, files) = three_weeks();
+        let engine = open(&storage, ReadMode::Pread);
+        let file = storage.open(&files[1]).unwrap();
+        file.set_len(kept).unwrap();
+        assert_only_the_second_week_fails(&engine, &files[1]);
+        assert_eq!(engine.stats().segments_damaged, 0);
+        assert!(engine.stats().corrupt_reads >= 1);
+    }
+}
+
+#[test]
+fn a_read_that_fails_is_an_error_of_that_query_and_the_next_reads_again() {
+    let (storage, files) = three_weeks();
+    let (mut failed, mut at) = (0, 0);
+    loop {
+        let engine = open(&storage, ReadMode::Pread);
+        let before = storage.operations();
+        storage.fail_at(before + at, std::io::ErrorKind::Other);
+        let counted = count(&engine, 1);
+        match counted {
+            Ok(500) => assert!(storage.operations() <= before + at, "no read was left out"),
+            Err(Error::Storage(plimsoll_wal::Error::Io { path, .. })) => {
+                assert_eq!(path, files[1]);
+                failed += 1;
+                assert_eq!(count(&engine, 1).unwrap(), 500);
+                assert_eq!(engine.stats().corrupt_reads, 0);
+            }
+            other => panic!("{other:?}"),
+        }
+        if storage.operations() <= before + at {
+            break;
+        }
+        at += 1;
+    }
+    assert!(
+        failed >= 2,
+        "the pages of values are read when they are needed: {failed}"
+    );
+}

@@ -19,6 +19,8 @@ pub const FEATURE_COLD: u32 = 1;
 pub const HEADER_BYTES: usize = 64;
 /// The trailer's length: footer length, footer checksum, magic.
 pub const TRAILER_BYTES: usize = 16;
+/// A footer and its trailer are shorter than this.
+pub const FOOTER_BYTES_MAX: u64 = 4096;
 /// What one checksum covers.
 pub const PAGE_BYTES: usize = 4096;
 /// Directory entries behind one entry of a group table.
@@ -211,9 +213,10 @@ impl Footer {
         (bytes, crc)
     }
 
-    /// Decodes the footer at the end of `file`, which must be what `facts` say.
-    pub fn decode(file: &[u8], facts: &SegmentFacts) -> Result<Self, Malformed> {
-        let Some((rest, trailer)) = file.split_last_chunk::<TRAILER_BYTES>() else {
+    /// Decodes the footer at the end of `tail`, which is a file from `tail_offset` to its end, and
+    /// must be what `facts` say.
+    pub fn decode(tail: &[u8], tail_offset: u64, facts: &SegmentFacts) -> Result<Self, Malformed> {
+        let Some((rest, trailer)) = tail.split_last_chunk::<TRAILER_BYTES>() else {
             return Err(Malformed("a file too short for a footer"));
         };
         let mut cursor = Cursor::new(trailer);
@@ -225,7 +228,7 @@ impl Footer {
         let Some(start) = rest.len().checked_sub(len) else {
             return Err(Malformed("a footer longer than the file"));
         };
-        let body = &file[start..file.len() - TRAILER_BYTES + 4];
+        let body = &tail[start..tail.len() - TRAILER_BYTES + 4];
         if crc != facts.footer_crc || crc32fast::hash(body) != crc {
             return Err(Malformed("a footer whose checksum differs"));
         }
@@ -238,7 +241,7 @@ impl Footer {
                 len: cursor.u64_fixed()?,
             };
             let end = span.offset.checked_add(span.len);
-            if end.is_none_or(|end| end > start as u64) {
+            if end.is_none_or(|end| end > tail_offset + start as u64) {
                 return Err(Malformed("a section beyond the file"));
             }
             // A section that is not known must be harmless: feature bits say otherwise.

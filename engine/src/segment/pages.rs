@@ -1,37 +1,41 @@
-//! The bytes of an open segment, each page verified when it is first touched.
+//! The bytes of an open segment, each page verified when it is first touched, or read.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use plimsoll_wal::storage::Region;
-
 use super::cold::ReadState;
+use super::contents::{Contents, Pieces};
 use super::layout::{Footer, Section, Span};
 use crate::codec::Malformed;
 use crate::{Error, Result};
+
+/// How much is read at a time where all of a file is verified; about, as pages are not cut.
+const VERIFIED_BYTES: usize = 1 << 20;
 
 /// A segment's bytes behind their checksums.
 #[derive(Debug)]
 pub struct Pages {
     path: PathBuf,
-    region: Arc<dyn Region>,
+    contents: Contents,
     page_bytes: usize,
     /// Where the pages end and their checksums start.
     covered: usize,
     checksums: Vec<u32>,
-    /// One bit a page: its checksum was right.
+    /// One bit a page: its checksum was right. Of a file that is mapped.
     verified: Box<[AtomicU64]>,
+    /// What was read of one that is not, and verified.
+    pieces: Pieces,
     shared: Arc<ReadState>,
     /// Whether it was said that something in the file does not verify.
     said: AtomicBool,
 }
 
 impl Pages {
-    /// Takes the region and reads the checksums that `footer` names.
+    /// Takes the file's contents and reads the checksums that `footer` names.
     pub fn new(
         path: &Path,
-        region: Arc<dyn Region>,
+        contents: Contents,
         footer: &Footer,
         shared: &Arc<ReadState>,
     ) -> Result<Self> {
@@ -43,24 +47,32 @@ impl Pages {
         };
         let page_bytes = footer.page_bytes as usize;
         let covered = usize::try_from(span.offset).map_err(|_| corrupt())?;
-        let len = usize::try_from(span.len).map_err(|_| corrupt())?;
-        let bytes = region
-            .get(covered..)
-            .and_then(|rest| rest.get(..len))
-            .ok_or_else(corrupt)?;
         let count = covered.div_ceil(page_bytes);
-        if crc32fast::hash(bytes) != footer.checksums_crc || len != count * 4 {
+        // The footer's sections lie in the file.
+        if span.len != count as u64 * 4 {
+            return Err(corrupt());
+        }
+        let bytes = contents.bytes(span.offset..span.offset + span.len)?;
+        if crc32fast::hash(&bytes) != footer.checksums_crc {
             return Err(corrupt());
         }
         let fours = bytes.as_chunks().0.iter();
         let checksums = fours.map(|four| u32::from_le_bytes(*four)).collect();
+        drop(bytes);
+        let (mapped, read) = match contents {
+            Contents::Mapped(_) => (count, 0),
+            Contents::Read(_) => (0, count),
+        };
         Ok(Self {
             path: path.to_owned(),
-            region,
+            contents,
             page_bytes,
             covered,
             checksums,
-            verified: (0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            verified: (0..mapped.div_ceil(64))
+                .map(|_| AtomicU64::new(0))
+                .collect(),
+            pieces: Pieces::new(read),
             shared: Arc::clone(shared),
             said: AtomicBool::new(false),
         })
@@ -93,8 +105,7 @@ impl Pages {
         let end = place.checked_add(len).and_then(|e| usize::try_from(e).ok());
         match (start, end) {
             (Some(start), Some(end)) if within && end <= self.covered => {
-                self.verify(section.name(), start, end)?;
-                Ok(&self.region[start..end])
+                self.verified(section.name(), start, end)
             }
             _ => Err(self.corrupt(section.name(), place)),
         }
@@ -113,31 +124,74 @@ impl Pages {
         decode(bytes).map_err(|_| self.corrupt(section.name(), span.offset + at))
     }
 
-    /// Verifies every page.
+    /// Verifies every page, as it is on the disk now.
     pub fn verify_all(&self) -> Result<()> {
-        for word in &self.verified {
-            word.store(0, Ordering::Relaxed);
+        match &self.contents {
+            Contents::Mapped(_) => {
+                for word in &self.verified {
+                    word.store(0, Ordering::Relaxed);
+                }
+                self.verified("a page", 0, self.covered).map(|_| ())
+            }
+            Contents::Read(_) => {
+                let pages = (VERIFIED_BYTES / self.page_bytes).max(1);
+                for first in (0..self.checksums.len()).step_by(pages) {
+                    self.read("a page", first, first + pages)?;
+                }
+                Ok(())
+            }
         }
-        self.verify("a page", 0, self.covered)
     }
 
-    fn verify(&self, what: &'static str, start: usize, end: usize) -> Result<()> {
+    /// The bytes from `start` to `end`, in pages that verify.
+    fn verified(&self, what: &'static str, start: usize, end: usize) -> Result<&[u8]> {
         if start == end {
-            return Ok(());
+            return Ok(&[]);
         }
-        for page in start / self.page_bytes..=(end - 1) / self.page_bytes {
-            let (word, bit) = (&self.verified[page / 64], 1u64 << (page % 64));
-            if word.load(Ordering::Relaxed) & bit != 0 {
-                continue;
+        let (first, behind) = (start / self.page_bytes, end.div_ceil(self.page_bytes));
+        match &self.contents {
+            Contents::Mapped(region) => {
+                for page in first..behind {
+                    let (word, bit) = (&self.verified[page / 64], 1u64 << (page % 64));
+                    if word.load(Ordering::Relaxed) & bit == 0 {
+                        let from = page * self.page_bytes;
+                        let to = (from + self.page_bytes).min(self.covered);
+                        self.check(what, page, &region[from..to])?;
+                        // Two threads may both have verified it, which is harmless.
+                        word.fetch_or(bit, Ordering::Relaxed);
+                    }
+                }
+                Ok(&region[start..end])
             }
-            let from = page * self.page_bytes;
-            let to = (from + self.page_bytes).min(self.covered);
-            if crc32fast::hash(&self.region[from..to]) != self.checksums[page] {
-                return Err(self.corrupt(what, from as u64));
+            Contents::Read(_) => {
+                let from = first * self.page_bytes;
+                let read = || self.read(what, first, behind);
+                let bytes = self.pieces.at(first, end - from, read)?;
+                Ok(&bytes[start - from..end - from])
             }
-            // Two threads may both have verified it, which is harmless.
-            word.fetch_or(bit, Ordering::Relaxed);
         }
-        Ok(())
+    }
+
+    fn check(&self, what: &'static str, page: usize, bytes: &[u8]) -> Result<()> {
+        if crc32fast::hash(bytes) == self.checksums[page] {
+            Ok(())
+        } else {
+            Err(self.corrupt(what, (page * self.page_bytes) as u64))
+        }
+    }
+
+    /// Reads pages from `first` up to `behind` and verifies them.
+    fn read(&self, what: &'static str, first: usize, behind: usize) -> Result<Box<[u8]>> {
+        let start = (first * self.page_bytes) as u64;
+        let end = (behind * self.page_bytes).min(self.covered) as u64;
+        // It had its length when it was opened.
+        if self.contents.len()? < end {
+            return Err(self.corrupt(what, start));
+        }
+        let bytes = self.contents.bytes(start..end)?;
+        for (page, bytes) in (first..).zip(bytes.chunks(self.page_bytes)) {
+            self.check(what, page, bytes)?;
+        }
+        Ok(bytes.into())
     }
 }

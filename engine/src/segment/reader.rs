@@ -10,6 +10,7 @@ use roaring::RoaringBitmap;
 use super::bounds::Objects;
 use super::chunks::{BlockRef, Chunk, Chunks, Group};
 use super::cold::{ColdPages, ReadState};
+use super::contents::Contents;
 use super::layout::{self, FEATURE_COLD, FEATURES, FORMAT, Footer, Section, Span};
 use super::pages::Pages;
 use super::postings::Postings;
@@ -72,29 +73,34 @@ impl Segment {
         shared: &Arc<ReadState>,
     ) -> Result<Self> {
         static NEXT_TOKEN: AtomicU64 = AtomicU64::new(0);
-        let region = storage.region(path, mode)?;
+        let contents = Contents::open(storage, path, mode)?;
+        let len_bytes = contents.len()?;
         let corrupt = |what: &'static str, offset: u64| Error::Corrupt {
             what,
             path: path.to_owned(),
             offset,
         };
-        if region.len() as u64 != facts.len_bytes {
-            return Err(corrupt("the length of a segment", region.len() as u64));
+        if len_bytes != facts.len_bytes {
+            return Err(corrupt("the length of a segment", len_bytes));
         }
+        let start = contents.bytes(0..len_bytes.min(layout::HEADER_BYTES as u64))?;
         let header =
-            layout::decode_header(&region).map_err(|_| corrupt("the header of a segment", 0))?;
+            layout::decode_header(&start).map_err(|_| corrupt("the header of a segment", 0))?;
         if header.format > FORMAT {
             return Err(newer(path, header.format, FORMAT));
         }
         if header.features & !FEATURES != 0 {
             return Err(newer(path, header.features, FEATURES));
         }
-        let end = region.len() as u64 - layout::TRAILER_BYTES as u64;
-        let footer = Footer::decode(&region, facts)
+        let end = len_bytes - layout::TRAILER_BYTES as u64;
+        let tail_offset = len_bytes.saturating_sub(layout::FOOTER_BYTES_MAX);
+        let tail = contents.bytes(tail_offset..len_bytes)?;
+        let footer = Footer::decode(&tail, tail_offset, facts)
             .ok()
             .filter(|footer| footer.header_crc == header.crc && header.format == FORMAT)
             .ok_or_else(|| corrupt("the footer of a segment", end))?;
-        let pages = Pages::new(path, region, &footer, shared)?;
+        drop((start, tail));
+        let pages = Pages::new(path, contents, &footer, shared)?;
         let symbols = Symbols::new(&pages, &footer)?;
         let schema = Schema::read(&pages, &footer, &symbols)?;
         let sets = schema.measurements.iter().map(|m| m.ids);

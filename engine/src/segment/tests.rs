@@ -686,7 +686,7 @@ fn tsz_compress_is_used_where_many_chunks_share_times_that_it_makes_smaller() {
 /// Makes every checksum of a damaged file right again; returns what the manifest would say.
 fn seal(bytes: &mut Vec<u8>, facts: &SegmentFacts) -> SegmentFacts {
     use super::layout::{Footer, PAGE_BYTES, Section};
-    let mut footer = Footer::decode(bytes, facts).unwrap();
+    let mut footer = Footer::decode(bytes, 0, facts).unwrap();
     let covered = footer.section(Section::Checksums).offset as usize;
     bytes.truncate(covered);
     let crcs = bytes.chunks(PAGE_BYTES).map(crc32fast::hash);
