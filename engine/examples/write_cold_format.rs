@@ -1,7 +1,9 @@
-//! Writes the small data directory of cold pages that is kept for ever:
+//! Writes the small data directory of cold pages that is kept for ever, or, with `hot`, one of the
+//! same points as a flush leaves them:
 //!
 //! ```sh
 //! cargo run -p plimsoll-engine --example write_cold_format -- engine/tests/data/format-2-cold
+//! cargo run -p plimsoll-engine --example write_cold_format -- engine/tests/data/format-3-ticks hot
 //! ```
 //!
 //! As with `write_format`: once for a new form, never over an old one. `engine/tests/format.rs`
@@ -45,6 +47,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             batch.add("container", &tags, time, values);
             engine.write("k8s", "", &batch)?;
         }
+    }
+    if std::env::args().nth(2).as_deref() == Some("hot") {
+        engine.flush()?;
+        engine.close()?;
+        return Ok(());
     }
     for done in engine.compact_all(&AtomicBool::new(false))? {
         println!(

@@ -14,6 +14,7 @@ pub mod gorilla;
 pub mod integer;
 pub mod packed;
 pub mod text;
+pub mod ticks;
 pub mod time;
 pub mod varint;
 
@@ -45,6 +46,8 @@ pub enum Codec {
     Cold = 6,
     /// Strings (dictionary, zstd) and booleans (bitmap).
     Text = 7,
+    /// Integers whose steps are multiples of a kernel's tick, but for some.
+    Ticks = 8,
 }
 
 impl Codec {
@@ -60,6 +63,7 @@ impl Codec {
             5 => Self::Decimal,
             6 => Self::Cold,
             7 => Self::Text,
+            8 => Self::Ticks,
             _ => return None,
         })
     }

@@ -94,7 +94,27 @@ fn format_2_opens_and_holds_what_was_not_deleted() {
 #[test]
 fn cold_pages_of_format_2_open_and_hold_what_was_written() {
     let directory = copy("format-2-cold");
+    holds_the_cold_model(&open(directory.path()).unwrap());
+}
+
+/// Blocks of codec 8 have a feature bit; nothing else of format 3 differs.
+#[test]
+fn ticks_of_format_3_open_and_hold_what_was_written_also_when_they_are_merged() {
+    let directory = copy("format-3-ticks");
+    let mut all = Vec::new();
+    files(directory.path(), &mut all);
+    let segment = all
+        .iter()
+        .find(|path| path.extension().is_some_and(|e| e == "seg"));
+    let bytes = fs::read(segment.unwrap()).unwrap();
+    assert_eq!(bytes[12], 2, "the feature bit is set");
     let engine = open(directory.path()).unwrap();
+    holds_the_cold_model(&engine);
+    engine.compact_all(&AtomicBool::new(false)).unwrap();
+    holds_the_cold_model(&engine);
+}
+
+fn holds_the_cold_model(engine: &Engine) {
     let view = engine.snapshot().view("k8s", "", TimeRange::ALL).unwrap();
     let all = view.series("container", &TagPredicate::All).unwrap();
     assert_eq!(all.len(), usize::try_from(cold_model::CONTAINERS).unwrap());

@@ -69,7 +69,7 @@ pub fn decode(
             out.extend(eights.map(|eight| f64::from_le_bytes(*eight)));
             Ok(())
         }
-        Codec::Run | Codec::Tsz | Codec::Packed | Codec::Text => {
+        Codec::Run | Codec::Tsz | Codec::Packed | Codec::Ticks | Codec::Text => {
             Err(Malformed("a codec that is not for floats"))
         }
     }

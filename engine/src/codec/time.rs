@@ -189,7 +189,7 @@ fn decode_into(
             return Ok(());
         }
         Codec::Packed | Codec::Tsz => {}
-        Codec::Gorilla | Codec::Decimal | Codec::Cold | Codec::Text => {
+        Codec::Gorilla | Codec::Decimal | Codec::Cold | Codec::Ticks | Codec::Text => {
             return Err(Malformed("a codec that is not for times"));
         }
     }

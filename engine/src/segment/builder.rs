@@ -73,7 +73,7 @@ impl SegmentBuilder {
     /// # Errors
     /// [`Error::Storage`].
     pub fn in_order(identity: SegmentIdentity, storage: &dyn Storage, path: &Path) -> Result<Self> {
-        let writer = start_file(identity, 0, storage, path)?;
+        let writer = start_file(identity, layout::FEATURE_TICKS, storage, path)?;
         Ok(Self::with(identity, ChunkData::File(Box::new(writer))))
     }
 
@@ -82,7 +82,8 @@ impl SegmentBuilder {
     /// # Errors
     /// [`Error::Storage`].
     pub fn cold(identity: SegmentIdentity, storage: &dyn Storage, path: &Path) -> Result<Self> {
-        let writer = start_file(identity, layout::FEATURE_COLD, storage, path)?;
+        let features = layout::FEATURE_TICKS | layout::FEATURE_COLD;
+        let writer = start_file(identity, features, storage, path)?;
         let mut builder = Self::with(identity, ChunkData::Cold(Box::new(ColdWriter::new(writer))));
         builder.encoder.records = true;
         Ok(builder)
@@ -307,7 +308,7 @@ impl SegmentBuilder {
                 (writer, Some(index))
             }
             ChunkData::Memory(data) => {
-                let mut writer = start_file(self.identity, 0, storage, path)?;
+                let mut writer = start_file(self.identity, layout::FEATURE_TICKS, storage, path)?;
                 for number in &plan.chunks {
                     writer.put(data.bytes(self.chunks[*number].data))?;
                 }
@@ -338,7 +339,8 @@ impl SegmentBuilder {
         cold_index: Option<Vec<u8>>,
         writer: &mut Writer,
     ) -> Result<Footer> {
-        let features = cold_index.as_ref().map_or(0, |_| layout::FEATURE_COLD);
+        let cold = cold_index.as_ref().map_or(0, |_| layout::FEATURE_COLD);
+        let features = layout::FEATURE_TICKS | cold;
         let header = layout::encode_header(self.identity, features);
         let mut sections = [Span::default(); layout::SECTIONS];
         let mut keep = |section: Section, span: Span| sections[section as usize - 1] = span;

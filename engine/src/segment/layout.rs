@@ -12,9 +12,11 @@ const FOOTER_MAGIC: [u8; 8] = *b"PLIMEND\n";
 /// The newest format that is read, and the one that is written.
 pub const FORMAT: u32 = 1;
 /// The feature bits that are understood.
-pub const FEATURES: u32 = FEATURE_COLD;
+pub const FEATURES: u32 = FEATURE_COLD | FEATURE_TICKS;
 /// Values lie in cold pages, and [`Section::ColdPages`] says where.
 pub const FEATURE_COLD: u32 = 1;
+/// Blocks may be of codec 8. Set in every segment that is written: blocks come after the header.
+pub const FEATURE_TICKS: u32 = 2;
 /// The header's length.
 pub const HEADER_BYTES: usize = 64;
 /// The trailer's length: footer length, footer checksum, magic.
