@@ -175,7 +175,19 @@ fn a_running_server_is_backed_up_and_the_backup_restores() {
     let data = directory();
     fill(data.path());
     let server = Server::start(data.path());
-    let before = ask(&server);
+    for statement in [
+        "CREATE CONTINUOUS QUERY hourly ON k8s BEGIN SELECT mean(v) INTO m FROM nothing GROUP BY \
+         time(1h), * END",
+        "CREATE SUBSCRIPTION away ON k8s.\"default\" DESTINATIONS ANY 'http://127.0.0.1:9'",
+    ] {
+        server.query("", statement, "");
+    }
+    let catalog = |server: &Server| {
+        let shown = ["SHOW CONTINUOUS QUERIES", "SHOW SUBSCRIPTIONS"];
+        shown.map(|text| server.query("", text, "").to_string())
+    };
+    let (before, catalog_before) = (ask(&server), catalog(&server));
+    assert!(catalog_before[0].contains("hourly") && catalog_before[1].contains("away"));
     let url = server.url();
     let output = plimsoll()
         .args(["backup", "--url", &url, "--name", "nightly"])
@@ -214,6 +226,7 @@ fn a_running_server_is_backed_up_and_the_backup_restores() {
     assert!(text.contains("is not empty"), "{text}");
     let server = Server::start(&target);
     assert_eq!(ask(&server), before);
+    assert_eq!(catalog(&server), catalog_before);
 }
 
 #[test]
@@ -292,6 +305,17 @@ fn fill_two(data: &Path) -> Server {
         "",
     );
     server.query("", "CREATE DATABASE two", "");
+    server.query(
+        "",
+        "CREATE CONTINUOUS QUERY hourly ON one BEGIN SELECT mean(v) INTO one.other.m FROM \
+         nothing GROUP BY time(1h), * END",
+        "",
+    );
+    server.query(
+        "",
+        "CREATE SUBSCRIPTION away ON two.autogen DESTINATIONS ANY 'http://127.0.0.1:9'",
+        "",
+    );
     let now = now_ns() / 1_000_000_000;
     let mut lines = String::new();
     for n in 0..3000 {
@@ -324,6 +348,7 @@ fn dump(server: &Server) -> String {
         ("one", "SELECT * FROM one.other./.*/"),
         ("two", "SELECT * FROM /.*/"),
         ("", "SHOW RETENTION POLICIES ON one"),
+        ("", "SHOW CONTINUOUS QUERIES"),
     ] {
         text.push_str(&server.query(database, query, "&epoch=ns").to_string());
     }
@@ -377,6 +402,13 @@ fn what_is_exported_is_imported_by_a_server_and_into_a_directory() {
     assert!(text.starts_with("# PLIMSOLL EXPORT: "), "{text}");
     assert!(
         text.contains("# DDL\nCREATE DATABASE \"two\" WITH "),
+        "{text}"
+    );
+    assert!(
+        text.contains(
+            "\n# CREATE SUBSCRIPTION \"away\" ON \"two\".\"autogen\" DESTINATIONS ANY \
+             'http://127.0.0.1:9'\n"
+        ),
         "{text}"
     );
     assert!(

@@ -91,7 +91,7 @@ fn export(engine: &Engine, args: &ExportArgs, scope: &Scope) -> Result<(), Failu
     let policies = policies(&snapshot, args)?;
     let (mut out, mut resume) = Output::open(&args.out, scope, args.restart)?;
     if resume.is_none() {
-        out.text(&header(&policies));
+        out.text(&header(&policies, args.policy.is_none()));
     }
     let bar = bar(&snapshot, &policies);
     for (database, policy) in &policies {
@@ -228,8 +228,10 @@ fn bar(snapshot: &Snapshot, policies: &[(Database, Policy)]) -> ProgressBar {
     }
 }
 
-/// Databases and policies as statements; a default policy comes with its database.
-fn header(policies: &[(Database, Policy)]) -> String {
+/// Databases, policies and, where whole databases are exported, continuous queries as statements; a
+/// default policy comes with its database. Subscriptions are comments: whoever makes one before the
+/// points come sends all of them on.
+fn header(policies: &[(Database, Policy)], is_whole: bool) -> String {
     let mut text = format!(
         "# PLIMSOLL EXPORT: {} - {}\n# DDL\n",
         super::directory::time(plimsoll_engine::model::TIME_MIN),
@@ -252,8 +254,41 @@ fn header(policies: &[(Database, Policy)]) -> String {
             format!("CREATE RETENTION POLICY {name} ON {of} {terms}\n")
         });
     }
+    let databases = policies.chunk_by(|(a, _), (b, _)| a.id == b.id);
+    for (database, _) in databases.filter_map(<[_]>::first).filter(|_| is_whole) {
+        for query in &database.continuous_queries {
+            text.push_str(&query.text);
+            text.push('\n');
+        }
+    }
+    let subscriptions: Vec<String> = policies.iter().flat_map(subscriptions).collect();
+    if !subscriptions.is_empty() {
+        text.push_str("# Not made by an import, for all that it writes would be sent on:\n");
+        for statement in subscriptions {
+            text.push_str(&format!("# {statement}\n"));
+        }
+    }
     text.push_str("# DML\n");
     text
+}
+
+fn subscriptions((database, policy): &(Database, Policy)) -> impl Iterator<Item = String> {
+    policy.subscriptions.iter().map(|subscription| {
+        let destinations = subscription.destinations.iter();
+        let destinations: Vec<String> = destinations.map(|to| text_literal(to)).collect();
+        format!(
+            "CREATE SUBSCRIPTION {} ON {}.{} DESTINATIONS {} {}",
+            quoted(&subscription.name),
+            quoted(&database.name),
+            quoted(&policy.name),
+            subscription.mode.name(),
+            destinations.join(", ")
+        )
+    })
+}
+
+fn text_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
 fn context(database: &Database, policy: &Policy) -> String {

@@ -67,7 +67,7 @@ impl Target {
         }
     }
 
-    /// Runs a statement of the file, which makes a database or a policy.
+    /// Runs a statement of the file, which makes a database, a policy or a continuous query.
     pub(in crate::commands) fn statement(&self, text: &str) -> Result<(), Failure> {
         let failed = |why: String| Failure::new(Code::Failed, format!("{text}: {why}"));
         match self {
@@ -215,7 +215,9 @@ fn apply(engine: &Engine, statement: &Statement) -> Result<(), String> {
             .change(&change)
             .map(drop)
             .map_err(|error| error.to_string()),
-        _ => Err("only databases and retention policies can be made here".to_owned()),
+        _ => Err(
+            "only databases, retention policies and continuous queries can be made here".to_owned(),
+        ),
     }
 }
 
