@@ -80,7 +80,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             decode: |bytes, _, out| bytes.iter().for_each(|bytes| un_pco(bytes, out)),
         },
         Entrant {
-            name: "codecs 0, 1, 3",
+            name: "codecs 0, 1, 3, 8",
             encode: |blocks| blocks.iter().map(|block| ours(block)).collect(),
             decode: un_ours,
         },

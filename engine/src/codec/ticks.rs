@@ -11,6 +11,8 @@ use super::{BLOCK_POINTS_MAX, Malformed, boolean, packed};
 const TICKS: [i64; 4] = [4_000_000, 10_000_000, 1_000_000, 3_333_333];
 /// Fewer steps than this are not worth it.
 const STEPS_MIN: usize = 16;
+/// So many steps at most are looked at to find the tick.
+const SAMPLED_MAX: usize = 48;
 /// One in so many steps is a whole number of ticks, at least, and is not zero.
 const WHOLE_SHARE: usize = 8;
 
@@ -52,23 +54,33 @@ pub fn encode(values: &[i64], size_max: usize, out: &mut Vec<u8>) -> bool {
     }
 }
 
-/// The tick that most steps are whole multiples of, where enough are.
+/// The tick that most of a sample of the steps are whole multiples of, where enough are.
 fn tick_of(steps: &[i64]) -> Option<i64> {
     if steps.len() < STEPS_MIN {
         return None;
     }
-    let whole = |tick: i64| {
-        let whole = steps
-            .iter()
-            .filter(|step| **step != 0 && **step % tick == 0);
-        whole.count()
-    };
-    // Of two that fit as well, the first: the larger.
+    let sample = steps.iter().step_by(steps.len().div_ceil(SAMPLED_MAX));
+    let sampled = sample.len();
+    let counts = [
+        whole::<{ TICKS[0] }>(sample.clone()),
+        whole::<{ TICKS[1] }>(sample.clone()),
+        whole::<{ TICKS[2] }>(sample.clone()),
+        whole::<{ TICKS[3] }>(sample),
+    ];
+    // Of two that fit as well, the first.
     let (tick, count) = TICKS
         .into_iter()
-        .map(|tick| (tick, whole(tick)))
+        .zip(counts)
         .reduce(|best, next| if next.1 > best.1 { next } else { best })?;
-    (count >= steps.len() / WHOLE_SHARE).then_some(tick)
+    (count > 0 && count >= sampled / WHOLE_SHARE).then_some(tick)
+}
+
+/// How many steps are multiples of a tick, and not zero. It is known here, so that nothing is
+/// divided.
+fn whole<'a, const TICK: i64>(steps: impl Iterator<Item = &'a i64>) -> usize {
+    steps
+        .filter(|step| **step % TICK == 0 && **step != 0)
+        .count()
 }
 
 /// A step as the nearest number of ticks, and what is left.
