@@ -46,6 +46,9 @@ pub(crate) struct Generation {
     bytes: AtomicUsize,
 }
 
+/// Finding one tag in the texts of a tag set takes as long as looking at so many values of the index.
+const VALUES_FOR_TAGS: u64 = 8;
+
 /// One column's part in a row that is to be written.
 pub(crate) type RowValue<'a> = (u32, &'a FieldValue);
 
@@ -361,15 +364,10 @@ impl Generation {
         ids: &RoaringBitmap,
     ) -> Vec<(Box<str>, RoaringBitmap)> {
         let index = self.index.read();
-        let are_few = ids.len() < index.values_count(key) as u64;
+        let are_few = ids.len() * VALUES_FOR_TAGS < index.values_count(key) as u64;
         if !are_few {
             let mut found = Vec::new();
-            index.each_value_of(key, &mut |value, with| {
-                let both = with & ids;
-                if !both.is_empty() {
-                    found.push((value.into(), both));
-                }
-            });
+            index.each_value_within(key, ids, &mut |value, ids| found.push((value.into(), ids)));
             return found;
         }
         // A shard's lock is never taken under the index's.
@@ -454,6 +452,21 @@ impl Generation {
         self.with_group_of(tag_set, partition, column, |room, group, slot| {
             group.read_wanted(room, slot, range, rows, times, values);
         });
+    }
+
+    /// How many points a column of a tag set has in `range`; none where only reading them tells.
+    pub(crate) fn count_column(
+        &self,
+        tag_set: u32,
+        partition: PartitionId,
+        column: u32,
+        range: TimeRange,
+    ) -> Option<usize> {
+        let mut count = Some(0);
+        self.with_group_of(tag_set, partition, column, |room, group, slot| {
+            count = group.count(room, slot, range);
+        });
+        count
     }
 
     fn with_group_of(

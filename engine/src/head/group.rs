@@ -61,8 +61,8 @@ pub(crate) struct RowGroup {
     tail_rows: u8,
     /// Whether there was a row.
     is_started: bool,
-    /// Whether the last row was written with a value of every column at once.
-    is_last_full: bool,
+    /// How many of the last rows at least were each written with a value of every column at once.
+    full_rows: u8,
     /// Set where rows were lost: only an absolute row may follow.
     pub(crate) needs_absolute: bool,
     pub(crate) partition: PartitionId,
@@ -88,7 +88,7 @@ impl RowGroup {
             tail: Chain::EMPTY,
             tail_rows: 0,
             is_started: false,
-            is_last_full: false,
+            full_rows: 0,
             needs_absolute: false,
             partition,
             last: vec![0; shape.len()].into(),
@@ -125,7 +125,7 @@ impl RowGroup {
         last.push(0);
         self.last = last.into();
         self.shape = shape;
-        self.is_last_full = false;
+        self.full_rows = 0;
         slot
     }
 
@@ -334,17 +334,25 @@ impl RowGroup {
                     grown += self.seal(room);
                 }
                 grown += self.append(room, time, values);
-                self.is_last_full = false;
+                self.full_rows = if values.len() == self.shape.len() {
+                    self.full_rows.saturating_add(1)
+                } else {
+                    0
+                };
                 self.ordinal = self.ordinal.wrapping_add(1);
                 self.needs_absolute = false;
             }
-            RowShape::Merge => grown += self.merge(room, values),
+            RowShape::Merge => {
+                grown += self.merge(room, values);
+                if values.len() == self.shape.len() {
+                    self.full_rows = self.full_rows.max(1);
+                }
+            }
         }
         for (slot, bits) in values {
             self.last[*slot] = *bits;
             self.seen |= 1 << slot;
         }
-        self.is_last_full |= values.len() == self.shape.len();
         grown
     }
 

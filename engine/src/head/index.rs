@@ -251,6 +251,31 @@ impl HeadIndex {
         }
     }
 
+    /// Calls `visit` with each value of a tag that some of `ids` have, and those, in no order.
+    pub(crate) fn each_value_within(
+        &self,
+        key: &str,
+        ids: &RoaringBitmap,
+        visit: &mut dyn FnMut(&str, RoaringBitmap),
+    ) {
+        let values = self.tags.get(key).into_iter();
+        for (value, posting) in values.flat_map(|values| &values.postings) {
+            if posting.is_disjoint(ids) {
+                continue;
+            }
+            visit(
+                value,
+                match posting {
+                    Posting::Few { .. } => {
+                        let own = posting.ids().iter().copied();
+                        own.filter(|id| ids.contains(*id)).collect()
+                    }
+                    Posting::Many(own) => &**own & ids,
+                },
+            );
+        }
+    }
+
     /// Keys that some of `ids` have.
     pub(crate) fn keys_of(&self, ids: &RoaringBitmap) -> impl Iterator<Item = &str> {
         self.tags
@@ -315,6 +340,16 @@ mod tests {
                 .map(|(value, len)| (value.as_str(), *len))
                 .eq(expected)
         );
+        let mut within = Vec::new();
+        let ids = RoaringBitmap::from([1, 4, 5]);
+        for key in ["third", "all"] {
+            index.each_value_within(key, &ids, &mut |value, ids| {
+                within.push((value.to_owned(), ids.into_iter().collect::<Vec<u32>>()));
+            });
+        }
+        within.sort();
+        let expected = [("0", vec![1]), ("1", vec![4, 5]), ("x", vec![1, 4, 5])];
+        assert_eq!(within, expected.map(|(value, ids)| (value.to_owned(), ids)));
         let some: Vec<&str> = index.keys_of(&RoaringBitmap::from([9])).collect();
         assert_eq!(some, ["all", "own", "third"]);
     }

@@ -64,6 +64,8 @@ pub(super) struct SealedChunk {
     pub(super) last: i64,
     rows: u16,
     slots: u16,
+    /// Whether every row has a value of every column.
+    is_full: bool,
     /// Where each column ends behind the places, then the columns; the times are the first.
     bytes: Box<[u8]>,
 }
@@ -89,6 +91,7 @@ impl SealedChunk {
             last: columns.times[rows - 1],
             rows: narrow(rows),
             slots: narrow(slots),
+            is_full: columns.columns.iter().all(|(_, v)| v.len() == rows),
             bytes: bytes.into(),
         }
     }
@@ -121,12 +124,21 @@ impl SealedChunk {
     }
 
     fn times_of(&self, part: &[u8], out: &mut Vec<i64>) {
-        let tick = TICKS[usize::from(part[0] >> SCALE_SHIFT)];
-        let first = self.first;
-        let count = self.rows();
-        numbers(part[0] & KIND, &part[1..], count, out, |ticks| {
-            first.wrapping_add(ticks.cast_signed().wrapping_mul(tick))
-        });
+        let line = Line {
+            factor: TICKS[usize::from(part[0] >> SCALE_SHIFT)].cast_unsigned(),
+            base: self.first.cast_unsigned(),
+        };
+        let (kind, count) = (part[0] & KIND, self.rows());
+        numbers(kind, &part[1..], count, line, out, u64::cast_signed);
+    }
+
+    /// How many rows have a value of `slot`.
+    pub(super) fn values_count(&self, slot: usize) -> usize {
+        if self.is_full && slot < usize::from(self.slots) {
+            return self.rows();
+        }
+        let ones = |words: Presence| words.iter().map(|word| word.count_ones() as usize).sum();
+        self.presence(slot).map_or(self.rows(), ones)
     }
 
     /// Where the times and the values of `slot` stand.
@@ -245,11 +257,11 @@ impl Parts<'_> {
             out.extend(floats.into_iter().map(of_float));
         } else if field_type == FieldType::Float && scale > 0 {
             let power = POWERS[usize::from(scale) - 1];
-            numbers(kind, bytes, count, out, |bits| {
+            numbers(kind, bytes, count, Line::AS_IT_IS, out, |bits| {
                 of_float(float(bits) / power)
             });
         } else {
-            numbers(kind, bytes, count, out, of_bits);
+            numbers(kind, bytes, count, Line::AS_IT_IS, out, of_bits);
         }
     }
 }
@@ -432,43 +444,101 @@ fn put_numbers(numbers: &[u64], flags: u8, bitmap: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends `count` numbers that [`put_numbers`] wrote behind its head byte and bitmap.
-#[inline(always)]
-fn numbers<T>(kind: u8, bytes: &[u8], count: usize, out: &mut Vec<T>, of: impl Fn(u64) -> T) {
-    match kind {
-        CONSTANT => {
-            let number = eight(bytes);
-            out.extend((0..count).map(|_| of(number)));
+/// What numbers stand for: so many times each, and so much more.
+#[derive(Clone, Copy)]
+struct Line {
+    factor: u64,
+    base: u64,
+}
+
+impl Line {
+    const AS_IT_IS: Self = Self { factor: 1, base: 0 };
+
+    fn at(self, number: u64) -> u64 {
+        number.wrapping_mul(self.factor).wrapping_add(self.base)
+    }
+
+    /// The line of numbers that were shifted and lie above a least one.
+    fn above(self, (shift, least): (u8, u64)) -> Self {
+        Self {
+            factor: self.factor.wrapping_shl(shift.into()),
+            base: self.at(least),
         }
-        DISTANCES => {
-            let mut packed = [0; SEALED_ROWS_MAX];
-            let (shift, least) = unpack(bytes, &mut packed[..count]);
-            let packed = packed[..count].iter();
-            out.extend(packed.map(|number| of((number << shift).wrapping_add(least))));
-        }
-        STEPS => {
-            let mut packed = [0; SEALED_ROWS_MAX];
-            let mut number = eight(bytes);
-            let (shift, least) = unpack(&bytes[8..], &mut packed[..count - 1]);
-            out.reserve(count);
-            out.push(of(number));
-            out.extend(packed[..count - 1].iter().map(|step| {
-                number = number.wrapping_add((step << shift).wrapping_add(least));
-                of(number)
-            }));
-        }
-        _ => {
-            let (eights, _) = bytes.as_chunks();
-            out.extend(eights.iter().map(|eight| of(u64::from_le_bytes(*eight))));
+    }
+
+    /// Puts what they stand for in the place of numbers of `width` bits.
+    fn apply(self, width: u8, numbers: &mut [u64]) {
+        const LOW: u64 = 0xffff_ffff;
+        let Self { factor, base } = self;
+        if factor == 1 {
+            for number in numbers {
+                *number = number.wrapping_add(base);
+            }
+        } else if width <= 32 && factor <= LOW {
+            // A product of 32 bits each is one instruction for several numbers.
+            for number in numbers {
+                *number = ((*number & LOW) * (factor & LOW)).wrapping_add(base);
+            }
+        } else {
+            for number in numbers {
+                *number = self.at(*number);
+            }
         }
     }
 }
 
-/// Unpacks what [`Packing::put`] wrote; answers its shift and least number.
+/// Appends what `count` numbers that [`put_numbers`] wrote behind its head byte and bitmap stand for.
 #[inline(always)]
-fn unpack(bytes: &[u8], out: &mut [u64]) -> (u8, u64) {
-    bits::unpack(&bytes[10..], bytes[1], out).expect("what was encoded in memory decodes");
-    (bytes[0], eight(&bytes[2..]))
+fn numbers<T>(
+    kind: u8,
+    bytes: &[u8],
+    count: usize,
+    line: Line,
+    out: &mut Vec<T>,
+    of: impl Fn(u64) -> T,
+) {
+    let mut numbers = [0; SEALED_ROWS_MAX];
+    let numbers = &mut numbers[..count];
+    decode_numbers(kind, bytes, line, numbers);
+    out.extend(numbers.iter().map(|number| of(*number)));
+}
+
+/// Reads numbers in plain loops over one array, whatever they are numbers of.
+fn decode_numbers(kind: u8, bytes: &[u8], line: Line, out: &mut [u64]) {
+    match kind {
+        CONSTANT => out.fill(line.at(eight(bytes))),
+        DISTANCES => {
+            let (packing, width) = unpack(bytes, out);
+            line.above(packing).apply(width, out);
+        }
+        STEPS => {
+            let Some((first, steps)) = out.split_first_mut() else {
+                return;
+            };
+            let (packing, width) = unpack(&bytes[8..], steps);
+            let step = Line { base: 0, ..line };
+            step.above(packing).apply(width, steps);
+            let mut number = line.at(eight(bytes));
+            *first = number;
+            for step in steps {
+                number = number.wrapping_add(*step);
+                *step = number;
+            }
+        }
+        _ => {
+            let (eights, _) = bytes.as_chunks();
+            for (number, eight) in out.iter_mut().zip(eights) {
+                *number = line.at(u64::from_le_bytes(*eight));
+            }
+        }
+    }
+}
+
+/// Unpacks what [`Packing::put`] wrote; answers its shift and least number, and its width.
+fn unpack(bytes: &[u8], out: &mut [u64]) -> ((u8, u64), u8) {
+    let width = bytes[1];
+    bits::unpack(&bytes[10..], width, out).expect("what was encoded in memory decodes");
+    ((bytes[0], eight(&bytes[2..])), width)
 }
 
 #[cfg(test)]

@@ -185,6 +185,31 @@ impl FieldReader<'_> {
         Ok(())
     }
 
+    /// How many points of a series lie in `range`, where that can be told without reading them.
+    pub fn count(&mut self, series: &Series, range: TimeRange) -> Option<u64> {
+        let view = &self.field.view;
+        let range = range.intersect(&view.range);
+        let [(number, id)] = series.places.as_slice() else {
+            return None;
+        };
+        let source = &view.sources[*number as usize];
+        let masks = &source.masks;
+        if !masks.is_empty() && !hidden(masks, &series.measurement, &series.tags).is_empty() {
+            return None;
+        }
+        let Place::Head(head, column) = &self.field.sources[*number as usize] else {
+            return None;
+        };
+        if range.is_empty() {
+            return Some(0);
+        }
+        let count = head.count_column(*id, source.partition, *column, range)?;
+        if let Some(tally) = &view.tally {
+            tally.head(count as u64);
+        }
+        Some(count as u64)
+    }
+
     /// What each source has, in order of time; none where pieces overlap or something is hidden.
     fn pieces(
         &mut self,

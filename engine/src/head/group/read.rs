@@ -154,7 +154,7 @@ impl RowGroup {
 
     /// The value of `slot` in the last row, where that has all of them and nothing is beside it.
     fn newest(&self, slot: usize, range: TimeRange) -> Option<(i64, u64)> {
-        let has_it = self.is_last_full && self.is_plain();
+        let has_it = self.full_rows > 0 && self.is_plain();
         let is_inside = range.contains(Timestamp(self.last_time));
         (has_it && is_inside).then(|| (self.last_time, self.last[slot]))
     }
@@ -200,6 +200,43 @@ impl RowGroup {
             values.clear();
         }
         self.read(room, slot, range, times, values);
+    }
+
+    /// How many values of `slot` lie in `range`; none where some came late, which may be others.
+    pub(crate) fn count(&self, room: &Room, slot: usize, range: TimeRange) -> Option<usize> {
+        if self.side().is_some() {
+            return None;
+        }
+        if range.is_empty() {
+            return Some(0);
+        }
+        let (mut times, mut values) = (Vec::new(), Values::new(self.shape.types[slot]));
+        let mut count = 0;
+        let is_inside = |chunk: &SealedChunk| {
+            let ends = [chunk.first, chunk.last].map(Timestamp);
+            ends.iter().all(|time| range.contains(*time))
+        };
+        for chunk in &self.sealed {
+            if is_inside(chunk) {
+                count += chunk.values_count(slot);
+            } else if chunk.last >= range.start.0 && chunk.first <= range.end.0 {
+                self.read_some(&chunk.parts(slot), slot, range, &mut times, &mut values);
+            }
+        }
+        if self.is_tail_full_in(range) {
+            count += usize::from(self.tail_rows);
+        } else if self.tail_rows > 0 && range.start.0 <= self.last_time {
+            self.read_tail(room, slot, range, &mut times, &mut values);
+        }
+        Some(count + times.len())
+    }
+
+    /// Whether all rows of the tail lie in `range`, as far as that is known, and have all values.
+    fn is_tail_full_in(&self, range: TimeRange) -> bool {
+        let is_full = self.is_plain() && self.full_rows >= self.tail_rows;
+        let begins = self.sealed.last();
+        let begins = begins.is_some_and(|chunk| range.start.0 <= chunk.last);
+        is_full && begins && self.last_time <= range.end.0
     }
 
     /// Whether some value of `slot` lies in `range`.

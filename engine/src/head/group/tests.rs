@@ -34,6 +34,9 @@ impl Written {
         let Values::Integer(values) = values else {
             panic!("integers")
         };
+        if let Some(count) = self.group.count(&self.room, slot, range) {
+            assert_eq!(count, times.len(), "as many are counted as are read");
+        }
         times.into_iter().zip(values).collect()
     }
 
@@ -231,6 +234,49 @@ fn rows_of_many_seals_come_back_within_any_range_and_for_a_segment() {
         group.group.sealed.len() < 20,
         "small chunks become large ones"
     );
+}
+
+#[test]
+fn points_are_counted_without_reading_them_whether_rows_are_full_or_not() {
+    let mut group = Written::new();
+    for row in 0..400_i64 {
+        match row {
+            // The last of them is made full by a second write.
+            150..=199 => group.write(row, &[(0, row)]),
+            _ => group.write(row, &[(0, row), (1, -row)]),
+        }
+        if row % 50 == 49 {
+            group.write(row, &[(0, row), (1, 1)]);
+        }
+        for (start, end) in [
+            (0, row),
+            (row - 70, row),
+            (row - 3, row - 1),
+            (-5, 1_000),
+            (9, 2),
+        ] {
+            for slot in 0..2 {
+                let range = range(start, end);
+                let read = group.read_within(slot, range).len();
+                let counted = group.group.count(&group.room, slot, range);
+                assert_eq!(counted, Some(read), "slot {slot} of row {row}");
+            }
+        }
+    }
+    let slot = group.widen(7);
+    group.write(400, &[(0, 1)]);
+    group.write(401, &[(0, 1), (1, 1), (slot, 1)]);
+    assert_eq!(
+        (
+            group.read(0).len(),
+            group.read(1).len(),
+            group.read(slot).len()
+        ),
+        (402, 352, 1)
+    );
+    group.write(5, &[(0, 1)]);
+    let counted = group.group.count(&group.room, 0, TimeRange::ALL);
+    assert_eq!(counted, None, "a late value may stand for another");
 }
 
 #[test]
