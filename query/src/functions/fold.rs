@@ -9,7 +9,7 @@ use std::ops::Range;
 use plimsoll_engine::model::{FieldType, Values};
 use plimsoll_engine::segment::{BlockRef, Summary};
 
-use numbers::{Known, add_numbers, add_summary, window_around};
+use numbers::{Known, add_numbers, add_plain, add_summary, join_plain, window_around};
 use partial::Partial;
 
 use super::{Fold, Number};
@@ -31,6 +31,10 @@ pub(crate) struct Pick {
 pub(crate) enum Folded {
     /// count()
     Counts(Partial<i64>),
+    /// sum(), min() and max() of integers, of which no point is asked for.
+    PlainIntegers(Partial<i64>),
+    /// sum() of floats.
+    PlainFloats(Partial<f64>),
     /// Of floats.
     Floats(Partial<State<f64>>),
     /// Of integers.
@@ -97,9 +101,17 @@ pub(crate) struct Results {
 
 impl Folded {
     /// Nothing yet, for arguments of this type.
-    pub(crate) fn new(fold: Fold, field_type: FieldType) -> Self {
+    pub(crate) fn new(fold: Fold, field_type: FieldType, answers: Answers) -> Self {
+        let is_plain = match fold {
+            Fold::Sum => true,
+            // Equal integers are the same; floats may be zeros of either sign.
+            Fold::Min | Fold::Max => answers == Answers::Values && field_type == FieldType::Integer,
+            _ => false,
+        };
         match (fold, field_type) {
             (Fold::Count, _) => Self::Counts(Partial::default()),
+            (_, FieldType::Integer) if is_plain => Self::PlainIntegers(Partial::default()),
+            (_, FieldType::Float) if is_plain => Self::PlainFloats(Partial::default()),
             (_, FieldType::Float) => Self::Floats(Partial::default()),
             (_, FieldType::Integer) => Self::Integers(Partial::default()),
             (_, FieldType::Unsigned) => Self::Unsigned(Partial::default()),
@@ -128,6 +140,12 @@ impl Folded {
                 let more = |open: &mut i64, run| *open += count(run);
                 partial.runs(windows, times, rows, count, more, |a, b| *a += b);
             }
+            (Self::PlainIntegers(partial), Values::Integer(values)) => {
+                add_plain(partial, fold, windows, times, values, rows);
+            }
+            (Self::PlainFloats(partial), Values::Float(values)) => {
+                add_plain(partial, fold, windows, times, values, rows);
+            }
             (Self::Floats(partial), Values::Float(values)) => {
                 add_numbers(partial, fold, windows, times, values, rows, pick);
             }
@@ -144,6 +162,15 @@ impl Folded {
                 add_chosen(partial, fold, windows, times, values, rows, pick);
             }
             (_, _) => unreachable!("the planner casts the argument to the type it asked for"),
+        }
+    }
+
+    /// Adds so many points of the current series, which lie in one window.
+    pub(crate) fn add_count(&mut self, windows: &Windows, points: usize) {
+        if let (Self::Counts(partial), true) = (self, points > 0) {
+            let count = i64::try_from(points).unwrap_or(i64::MAX);
+            let window = windows.of(windows.start);
+            partial.run(window, || count, |open| *open += count, |a, b| *a += b);
         }
     }
 
@@ -165,6 +192,19 @@ impl Folded {
                 let count = i64::from(block.count);
                 let join = |a: &mut i64, b: i64| *a += b;
                 partial.run(window, || count, |open| *open += count, join);
+                true
+            }
+            (Self::PlainIntegers(partial), Some(Summary::Integer(summary))) => {
+                let Some(window) = window_around(partial.window(), windows, block) else {
+                    return false;
+                };
+                let value = match fold {
+                    Fold::Min => summary.min,
+                    Fold::Max => summary.max,
+                    _ => summary.sum,
+                };
+                let join = |a: &mut i64, b: i64| join_plain(fold, a, b);
+                partial.run(window, || value, |open| join(open, value), join);
                 true
             }
             (Self::Floats(partial), Some(Summary::Float(summary))) => {
@@ -193,6 +233,8 @@ impl Folded {
     pub(crate) fn end(&mut self, fold: Fold) {
         match self {
             Self::Counts(partial) => partial.end(|a, b| *a += b),
+            Self::PlainIntegers(partial) => partial.end(|a, b| join_plain(fold, a, b)),
+            Self::PlainFloats(partial) => partial.end(|a, b| join_plain(fold, a, b)),
             Self::Floats(partial) => partial.end(|a, b| a.merge(fold, b)),
             Self::Integers(partial) => partial.end(|a, b| a.merge(fold, b)),
             Self::Unsigned(partial) => partial.end(|a, b| a.merge(fold, b)),
@@ -205,6 +247,12 @@ impl Folded {
     pub(crate) fn merge(&mut self, fold: Fold, part: Self) {
         match (self, part) {
             (Self::Counts(all), Self::Counts(part)) => all.merge(part, |a, b| *a += b),
+            (Self::PlainIntegers(all), Self::PlainIntegers(part)) => {
+                all.merge(part, |a, b| join_plain(fold, a, b));
+            }
+            (Self::PlainFloats(all), Self::PlainFloats(part)) => {
+                all.merge(part, |a, b| join_plain(fold, a, b));
+            }
             (Self::Floats(all), Self::Floats(part)) => all.merge(part, |a, b| a.merge(fold, b)),
             (Self::Integers(all), Self::Integers(part)) => {
                 all.merge(part, |a, b| a.merge(fold, b));
@@ -226,6 +274,8 @@ impl Folded {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Counts(partial) => partial.all.len(),
+            Self::PlainIntegers(partial) => partial.all.len(),
+            Self::PlainFloats(partial) => partial.all.len(),
             Self::Floats(partial) => partial.all.len(),
             Self::Integers(partial) => partial.all.len(),
             Self::Unsigned(partial) => partial.all.len(),
@@ -237,14 +287,10 @@ impl Folded {
     /// The results; every series was ended.
     pub(crate) fn finish(self, fold: Fold) -> Results {
         match self {
-            Self::Counts(partial) => {
-                let (windows, values) = partial.all.into_iter().unzip();
-                Results {
-                    windows,
-                    values: Values::Integer(values),
-                    chosen: None,
-                }
+            Self::Counts(partial) | Self::PlainIntegers(partial) => {
+                finish_plain(partial.all, Values::Integer)
             }
+            Self::PlainFloats(partial) => finish_plain(partial.all, Values::Float),
             Self::Floats(partial) => finish_numbers(partial.all, fold, Values::Float),
             Self::Integers(partial) => finish_numbers(partial.all, fold, Values::Integer),
             Self::Unsigned(partial) => finish_numbers(partial.all, fold, Values::Unsigned),
@@ -372,6 +418,15 @@ fn keep_better<T>(
 ) {
     if is_better(fold, best, &other, order) {
         *best = other;
+    }
+}
+
+fn finish_plain<T>(all: Vec<(i64, T)>, values: fn(Vec<T>) -> Values) -> Results {
+    let (windows, results) = all.into_iter().unzip();
+    Results {
+        windows,
+        values: values(results),
+        chosen: None,
     }
 }
 

@@ -17,6 +17,17 @@ use crate::exec::window::Windows;
 use crate::functions::Fold;
 use crate::functions::fold::{Answers, Folded, Pick};
 
+impl Job<'_> {
+    /// Whether a selector's points are asked for by their times.
+    fn answers(&self) -> Answers {
+        if self.is_lone_selector && !self.windows.is_grouped() {
+            Answers::Times
+        } else {
+            Answers::Values
+        }
+    }
+}
+
 impl Caller<'_> {
     pub(super) fn fold(
         &self,
@@ -66,13 +77,14 @@ impl Caller<'_> {
         readers: &mut Readers<'_>,
         kept: &mut HashMap<u32, Block>,
     ) -> Result<Folded> {
-        let mut folded = Folded::new(fold, job.argument.field_type);
+        let empty = || Folded::new(fold, job.argument.field_type, Answers::Times);
+        let mut folded = empty();
         let takes = fold.takes(job.argument.field_type);
         let part = |origin: u32, block: Block| {
             if !takes {
                 return Err(wrong_type(&job.call.name, job.argument.field_type));
             }
-            let mut part = Folded::new(fold, job.argument.field_type);
+            let mut part = empty();
             add_block(&mut part, job, fold, origin, &block);
             Ok((part, (origin, block)))
         };
@@ -86,7 +98,7 @@ impl Caller<'_> {
 
     /// The members' partial results.
     fn folded(&self, job: &Job<'_>, fold: Fold, readers: &mut Readers<'_>) -> Result<Folded> {
-        let empty = || Folded::new(fold, job.argument.field_type);
+        let empty = || Folded::new(fold, job.argument.field_type, job.answers());
         let numbered: Vec<(u32, &Member<'_>)> = (0_u32..).zip(self.members).collect();
         let mut folded = empty();
         if self.spread == Spread::Groups {
@@ -148,18 +160,22 @@ impl Caller<'_> {
             Fold::Last if !is_grouped => Rows::Last(1),
             _ => Rows::All,
         };
-        let answers = if job.is_lone_selector && !is_grouped {
-            Answers::Times
-        } else {
-            Answers::Values
-        };
         let range = range(job.windows.start, job.windows.end).intersect(&self.run.readable);
+        if fold == Fold::Count
+            && !is_grouped
+            && let Some(count) = reader.count(series, range)
+        {
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            folded.add_count(&job.windows, count);
+            folded.end(fold);
+            return self.run.count_points(count);
+        }
         let mut taker = Folding {
             fold,
             takes,
             windows: &job.windows,
             origin: number,
-            answers,
+            answers: job.answers(),
             folded,
             points: 0,
         };

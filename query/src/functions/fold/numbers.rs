@@ -50,36 +50,26 @@ pub(super) fn add_numbers<T: Number>(
             },
             |a, b| a.merge(Fold::Spread, b),
         ),
-        Fold::Min => {
-            let better = |value: T, best: T| value < best;
-            partial.runs(
-                windows,
-                times,
-                rows,
-                |run| extreme(times, values, run, &pick, better),
-                |state, run| {
-                    if let State::Chosen(best) = state {
-                        improve(best, times, values, run, &pick, better);
-                    }
-                },
-                |a, b| a.merge(Fold::Min, b),
-            );
-        }
-        Fold::Max => {
-            let better = |value: T, best: T| value > best;
-            partial.runs(
-                windows,
-                times,
-                rows,
-                |run| extreme(times, values, run, &pick, better),
-                |state, run| {
-                    if let State::Chosen(best) = state {
-                        improve(best, times, values, run, &pick, better);
-                    }
-                },
-                |a, b| a.merge(Fold::Max, b),
-            );
-        }
+        Fold::Min => add_extremes(
+            partial,
+            fold,
+            windows,
+            times,
+            values,
+            rows,
+            pick,
+            |value, best| value < best,
+        ),
+        Fold::Max => add_extremes(
+            partial,
+            fold,
+            windows,
+            times,
+            values,
+            rows,
+            pick,
+            |value, best| value > best,
+        ),
         Fold::First | Fold::Last => partial.runs(
             windows,
             times,
@@ -94,6 +84,90 @@ pub(super) fn add_numbers<T: Number>(
             |a, b| a.merge(fold, b),
         ),
     }
+}
+
+/// min() and max(): `is_better` is known where the loop is compiled.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "add_numbers' and one more")]
+fn add_extremes<T: Number>(
+    partial: &mut Partial<State<T>>,
+    fold: Fold,
+    windows: &Windows,
+    times: &[i64],
+    values: &[T],
+    rows: Range<usize>,
+    pick: impl Fn(usize) -> Pick,
+    is_better: impl Fn(T, T) -> bool + Copy,
+) {
+    partial.runs(
+        windows,
+        times,
+        rows,
+        |run| extreme(times, values, run, &pick, is_better),
+        |state, run| {
+            if let State::Chosen(best) = state {
+                improve(best, times, values, run, &pick, is_better);
+            }
+        },
+        |a, b| a.merge(fold, b),
+    );
+}
+
+/// sum(), and min() and max() of numbers of which equal ones are the same: of no point more than
+/// its value is kept.
+pub(super) fn add_plain<T: Number>(
+    partial: &mut Partial<T>,
+    fold: Fold,
+    windows: &Windows,
+    times: &[i64],
+    values: &[T],
+    rows: Range<usize>,
+) {
+    // One loop a function, as above.
+    macro_rules! runs {
+        ($start:expr, $join:expr) => {
+            partial.runs(
+                windows,
+                times,
+                rows,
+                |run| joined($start(run.start), &values[run], $join),
+                |so_far, run| *so_far = joined(*so_far, &values[run], $join),
+                |a, b| *a = $join(*a, b),
+            )
+        };
+    }
+    match fold {
+        Fold::Min => runs!(|first| values[first], least::<T>),
+        Fold::Max => runs!(|first| values[first], most::<T>),
+        // On and on in order of time: a float's sum does not depend on the pieces.
+        _ => runs!(|_| T::ZERO, T::plus),
+    }
+}
+
+#[inline(always)]
+fn joined<T: Number>(start: T, values: &[T], join: impl Fn(T, T) -> T) -> T {
+    values
+        .iter()
+        .fold(start, |so_far, value| join(so_far, *value))
+}
+
+/// Joins what [`add_plain`] keeps of several series.
+pub(super) fn join_plain<T: Number>(fold: Fold, here: &mut T, there: T) {
+    *here = match fold {
+        Fold::Min => least(*here, there),
+        Fold::Max => most(*here, there),
+        _ => here.plus(there),
+    };
+}
+
+#[inline(always)]
+fn least<T: Number>(a: T, b: T) -> T {
+    if b < a { b } else { a }
+}
+
+#[inline(always)]
+fn most<T: Number>(a: T, b: T) -> T {
+    if b > a { b } else { a }
 }
 
 /// What is known of a block.

@@ -94,6 +94,34 @@ impl<S> Partial<S> {
         }
     }
 
+    /// Of a series with one point in each window that is there, at its start (as those of a
+    /// subquery are), joins all but the last; answers which rows are left.
+    #[inline(always)]
+    fn put_aligned(
+        &mut self,
+        windows: &Windows,
+        times: &[i64],
+        rows: Range<usize>,
+        first: impl Fn(Range<usize>) -> S,
+        join: impl Fn(&mut S, S),
+    ) -> Range<usize> {
+        let starts = self.all.iter().map(|(start, _)| start);
+        let is_aligned = windows.is_grouped()
+            && self.open.is_none()
+            && self.at == 0
+            && rows.len() == self.all.len()
+            && starts.eq(&times[rows.clone()]);
+        if !is_aligned || rows.is_empty() {
+            return rows;
+        }
+        let last = rows.end - 1;
+        for (row, (_, here)) in (rows.start..last).zip(&mut self.all) {
+            join(here, first(row..row + 1));
+        }
+        self.at = self.all.len() - 1;
+        last..rows.end
+    }
+
     /// Adds the runs of a piece of the current series. Only the last of them may go on in the next
     /// piece: what `first` makes of the others is put where it belongs at once.
     #[inline(always)]
@@ -106,6 +134,7 @@ impl<S> Partial<S> {
         more: impl Fn(&mut S, Range<usize>),
         join: impl Fn(&mut S, S),
     ) {
+        let rows = self.put_aligned(windows, times, rows, &first, &join);
         let end = rows.end;
         windows.runs_behind(self.window(), times, rows, |window, run| {
             if let Some((open, state)) = &mut self.open {
