@@ -3,16 +3,16 @@
 
 use std::collections::VecDeque;
 use std::ops::{Deref, Range};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
 use super::layout::{Footer, Section, Span};
 use super::pages::Pages;
 use crate::Result;
-use crate::codec::cold;
 use crate::codec::varint::Cursor;
+use crate::codec::{Malformed, cold};
 
 /// How many decoded pages all cold segments of an engine keep: 16 MiB, as they are about 64 KiB.
 const DECODED_PAGES_MAX: usize = 256;
@@ -120,6 +120,15 @@ struct Entry {
 
 const ENTRY_BYTES: u64 = 16;
 
+impl Entry {
+    fn read(cursor: &mut Cursor<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            stands_at: cursor.u64_fixed()?,
+            lies_at: cursor.u64_fixed()?,
+        })
+    }
+}
+
 /// The cold pages of a segment.
 #[derive(Debug)]
 pub struct ColdPages {
@@ -128,6 +137,8 @@ pub struct ColdPages {
     count: u64,
     token: u64,
     decoded: Arc<ReadState>,
+    /// The index in memory, 16 bytes for each page of about 64 KiB, once it was asked for.
+    entries: OnceLock<Box<[Entry]>>,
 }
 
 impl Drop for ColdPages {
@@ -145,22 +156,43 @@ impl ColdPages {
             count: (index.len / ENTRY_BYTES).saturating_sub(1),
             token,
             decoded: Arc::clone(decoded),
+            entries: OnceLock::new(),
         }
     }
 
+    /// The whole index; none where some of it is damaged, and the rest is read entry by entry.
+    fn entries(&self, pages: &Pages) -> Option<&[Entry]> {
+        if let Some(entries) = self.entries.get() {
+            return Some(entries);
+        }
+        let len = self.index.len / ENTRY_BYTES * ENTRY_BYTES;
+        let read = pages.decode(Section::ColdPages, self.index, 0, len, |bytes| {
+            let mut cursor = Cursor::new(bytes);
+            let entries = 0..len / ENTRY_BYTES;
+            entries.map(|_| Entry::read(&mut cursor)).collect()
+        });
+        let read: Box<[Entry]> = read.ok()?;
+        Some(self.entries.get_or_init(|| read))
+    }
+
     fn entry(&self, pages: &Pages, number: u64) -> Result<Entry> {
+        let known = usize::try_from(number).ok();
+        let known = known.and_then(|number| self.entries(pages)?.get(number));
+        if let Some(entry) = known {
+            return Ok(*entry);
+        }
         let at = number * ENTRY_BYTES;
         pages.decode(Section::ColdPages, self.index, at, ENTRY_BYTES, |bytes| {
-            let mut cursor = Cursor::new(bytes);
-            Ok(Entry {
-                stands_at: cursor.u64_fixed()?,
-                lies_at: cursor.u64_fixed()?,
-            })
+            Entry::read(&mut Cursor::new(bytes))
         })
     }
 
     /// The number of the page that holds a place in what the pages stand for.
     fn number(&self, pages: &Pages, offset: u64) -> Result<u64> {
+        if let Some(entries) = self.entries(pages) {
+            let behind = entries.partition_point(|entry| entry.stands_at <= offset) as u64;
+            return Ok(behind.saturating_sub(1).min(self.count.saturating_sub(1)));
+        }
         let (mut low, mut high) = (0, self.count);
         while low + 1 < high {
             let middle = low + (high - low) / 2;
