@@ -11,6 +11,7 @@ mod fields;
 mod groups;
 pub(crate) mod load;
 mod merged;
+mod outputs;
 pub(crate) mod pool;
 pub(crate) mod select;
 pub(crate) mod table;
@@ -36,7 +37,7 @@ use crate::delete;
 use crate::explain;
 use crate::into::{Points, Writer};
 use crate::plan::Plan;
-use crate::rows::{Cell, Message, Rows};
+use crate::rows::{Cell, ColumnRows, Message, Rows};
 use crate::show;
 use select::Run;
 use table::Table;
@@ -259,26 +260,24 @@ impl<'a> Emitter<'a> {
         columns: &Arc<[Arc<str>]>,
         timezone: Option<&Arc<str>>,
     ) -> Result<()> {
-        let mut cells: Vec<_> = table
-            .columns
-            .into_iter()
-            .map(|column| column.into_cells().into_iter())
-            .collect();
-        let values = table.times.into_iter().map(|time| {
-            let mut row = Vec::with_capacity(1 + cells.len());
-            row.push(Cell::Time(time));
-            row.extend(cells.iter_mut().map(|cells| answer(cells.next())));
-            row
-        });
-        let values = values.collect();
-        self.rows(Rows {
+        let len = table.times.len();
+        let head = Rows {
             name: table.name,
             tags: table.tags,
             columns: Arc::clone(columns),
-            values,
+            values: Vec::new(),
             timezone: timezone.cloned(),
             partial: false,
-        })
+        };
+        let rows = ColumnRows::new(head, table.times, table.columns);
+        if self.chunk_size.is_some() || self.rows_left.is_some_and(|left| left < len) {
+            return self.rows(rows.into_rows());
+        }
+        self.cancel.check()?;
+        if let Some(left) = &mut self.rows_left {
+            *left -= len;
+        }
+        self.sink.columns(rows)
     }
 
     /// Hands over a note on what was probably meant.
@@ -321,15 +320,6 @@ impl<'a> Emitter<'a> {
             self.sink.series(piece)?;
         }
         self.sink.series(rows)
-    }
-}
-
-/// A cell of an answer: what is not finite is null.
-fn answer(cell: Option<Cell>) -> Cell {
-    match cell {
-        Some(Cell::Float(value)) if !value.is_finite() => Cell::Null,
-        Some(cell) => cell,
-        None => Cell::Null,
     }
 }
 

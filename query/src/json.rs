@@ -8,7 +8,10 @@ use std::io::Write;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::rows::{Cell, Message, Rows};
+use plimsoll_engine::model::Values;
+
+use crate::exec::column::Column;
+use crate::rows::{Cell, ColumnRows, Message, Rows};
 
 /// How times are written: the `epoch` parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -105,6 +108,35 @@ pub fn write_values(rows: &Rows, epoch: Epoch, out: &mut Vec<u8>) {
         });
         out.push(b']');
     });
+}
+
+/// As [`write_values`], of rows that stand by column.
+pub fn write_columns(rows: &ColumnRows, epoch: Epoch, out: &mut Vec<u8>) {
+    let zone = rows.head().timezone.as_deref();
+    let zone = zone.and_then(|name| TimeZone::get(name).ok());
+    for (row, time) in rows.times().iter().enumerate() {
+        out.extend_from_slice(if row > 0 { b",[" } else { b"[" });
+        write_cell(&Cell::Time(*time), epoch, zone.as_ref(), out);
+        for column in rows.columns() {
+            out.push(b',');
+            match column {
+                Column::Typed {
+                    present: Some(present),
+                    ..
+                } if !present[row] => out.extend_from_slice(b"null"),
+                Column::Typed { values, .. } => match values {
+                    Values::Float(values) => write_float(values[row], out),
+                    Values::Integer(values) => print_integer(values[row], out),
+                    Values::Unsigned(values) => print_integer(values[row], out),
+                    Values::String(values) => write_string(&values[row], out),
+                    Values::Boolean(values) => print(out, format_args!("{}", values[row])),
+                },
+                Column::Same(cell, _) => write_cell(cell, epoch, zone.as_ref(), out),
+                Column::Mixed(cells) => write_cell(&cells[row], epoch, zone.as_ref(), out),
+            }
+        }
+        out.push(b']');
+    }
 }
 
 /// Appends a message: `{"level":…,"text":…}`.
@@ -301,6 +333,49 @@ fn print(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_are_printed_as_their_rows_are() {
+        let floats = vec![1.5, f64::NAN, -0.0, 1e300, f64::INFINITY];
+        let texts = ["a", "<b>", "", "\"", "é"].map(std::sync::Arc::from);
+        let mixed = vec![
+            Cell::Float(f64::NAN),
+            Cell::Null,
+            Cell::Boolean(true),
+            Cell::String("x".into()),
+            Cell::Unsigned(7),
+        ];
+        let columns = vec![
+            Column::full(Values::Float(floats)),
+            Column::Typed {
+                values: Values::Integer(vec![1, -2, 3, i64::MIN, 0]),
+                present: Some(vec![true, false, true, true, false]),
+            },
+            Column::full(Values::Unsigned(vec![0, 1, 2, 3, u64::MAX])),
+            Column::full(Values::Boolean(vec![true, false, true, false, true])),
+            Column::full(Values::String(texts.to_vec())),
+            Column::Same(Cell::String("same".into()), 5),
+            Column::null(5),
+            Column::Mixed(mixed),
+        ];
+        for (zone, epoch) in [
+            (None, Epoch::Milliseconds),
+            (None, Epoch::Rfc3339),
+            (Some("Europe/Berlin".into()), Epoch::Rfc3339),
+        ] {
+            let head = Rows {
+                timezone: zone,
+                ..Rows::default()
+            };
+            let times = vec![0, 1, 1_500_000_000, -1, 1_700_000_000_000_000_000];
+            let by_column = ColumnRows::new(head, times, columns.clone());
+            let (mut printed, mut expected) = (Vec::new(), Vec::new());
+            write_columns(&by_column, epoch, &mut printed);
+            write_values(&by_column.into_rows(), epoch, &mut expected);
+            assert_eq!(printed, expected);
+            assert!(printed.len() > 100);
+        }
+    }
 
     fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();

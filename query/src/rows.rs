@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::exec::column::Column;
+
 /// One cell of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell {
@@ -52,6 +54,69 @@ impl Rows {
             timezone: self.timezone.clone(),
             partial: self.partial,
         }
+    }
+}
+
+/// A whole series of an answer as it was computed: column by column.
+#[derive(Debug, Clone)]
+pub struct ColumnRows {
+    /// All but the rows.
+    head: Rows,
+    times: Vec<i64>,
+    /// Those behind the times, each as long.
+    columns: Vec<Column>,
+}
+
+impl ColumnRows {
+    pub(crate) fn new(head: Rows, times: Vec<i64>, columns: Vec<Column>) -> Self {
+        debug_assert!(head.values.is_empty() && columns.iter().all(|c| c.len() == times.len()));
+        Self {
+            head,
+            times,
+            columns,
+        }
+    }
+
+    /// Everything but the rows.
+    #[must_use]
+    pub fn head(&self) -> &Rows {
+        &self.head
+    }
+
+    pub(crate) fn times(&self) -> &[i64] {
+        &self.times
+    }
+
+    pub(crate) fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The same, row by row.
+    #[must_use]
+    pub fn into_rows(self) -> Rows {
+        let cells = self.columns.into_iter();
+        let mut cells: Vec<_> = cells
+            .map(|column| column.into_cells().into_iter())
+            .collect();
+        let values = self.times.into_iter().map(|time| {
+            let mut row = Vec::with_capacity(1 + cells.len());
+            row.push(Cell::Time(time));
+            row.extend(cells.iter_mut().map(|cells| answer(cells.next())));
+            row
+        });
+        Rows {
+            values: values.collect(),
+            ..self.head
+        }
+    }
+}
+
+/// A cell of an answer: what is not finite is null.
+fn answer(cell: Option<Cell>) -> Cell {
+    match cell {
+        Some(Cell::Float(value)) if !value.is_finite() => Cell::Null,
+        Some(cell) => cell,
+        None => Cell::Null,
     }
 }
 

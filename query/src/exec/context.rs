@@ -8,7 +8,7 @@ use plimsoll_engine::{Snapshot, Timestamp};
 
 use super::error::{Error, Result};
 use crate::into::Points;
-use crate::rows::{Message, Rows};
+use crate::rows::{ColumnRows, Message, Rows};
 
 /// What a statement runs in.
 #[derive(Debug, Clone, Copy)]
@@ -147,6 +147,14 @@ pub trait Sink {
     /// # Errors
     /// Whatever ends the statement, for example that the client is gone.
     fn series(&mut self, rows: Rows) -> Result<()>;
+
+    /// As [`Self::series`], a whole series by column: who prints it need not make rows of it.
+    ///
+    /// # Errors
+    /// As [`Self::series`].
+    fn columns(&mut self, rows: ColumnRows) -> Result<()> {
+        self.series(rows.into_rows())
+    }
 
     /// A note that goes with the answer.
     fn message(&mut self, message: Message);

@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use plimsoll_engine::Summaries;
 use rayon::ThreadPool;
 
@@ -105,6 +105,177 @@ pub(crate) fn chunks<T: Sync, R: Send>(
     Ok(results.into_iter().flatten().collect())
 }
 
+/// Parts of work that are taken one after the other, not too far ahead of what was used.
+struct Turns<R> {
+    places: Mutex<Places>,
+    results: Vec<Mutex<Option<Result<R>>>>,
+    /// A part was done, or is given up.
+    done: Condvar,
+}
+
+/// Where [`Turns`] are.
+struct Places {
+    next: usize,
+    /// The first part that is not begun yet, whoever has time.
+    end: usize,
+    helpers: usize,
+    /// Somebody panicked: the scope of the threads hands that on.
+    is_broken: bool,
+}
+
+impl<R> Turns<R> {
+    fn take(&self) -> Option<usize> {
+        let mut places = self.places.lock();
+        let at = places.next;
+        (at < places.end).then(|| {
+            places.next += 1;
+            at
+        })
+    }
+
+    /// As [`Self::take`]; a helper that finds nothing goes.
+    fn take_or_leave(&self) -> Option<usize> {
+        let mut places = self.places.lock();
+        let at = places.next;
+        if at >= places.end {
+            places.helpers -= 1;
+            return None;
+        }
+        places.next += 1;
+        Some(at)
+    }
+
+    fn run(&self, at: usize, work: impl FnOnce(usize) -> Result<R>) {
+        struct Unwinding<'a, R>(&'a Turns<R>);
+        impl<R> Drop for Unwinding<'_, R> {
+            fn drop(&mut self) {
+                self.0.places.lock().is_broken = true;
+                self.0.done.notify_all();
+            }
+        }
+        let guard = Unwinding(self);
+        let result = work(at);
+        std::mem::forget(guard);
+        let failed = result.is_err();
+        *self.results[at].lock() = Some(result);
+        let mut places = self.places.lock();
+        if failed {
+            // Those before it were taken before it: of several errors the first is found.
+            places.end = 0;
+        }
+        self.done.notify_all();
+    }
+
+    /// Allows parts up to `end`; answers how many more helpers of `helpers_max` they are work for.
+    fn allow(&self, end: usize, helpers_max: usize) -> usize {
+        let mut places = self.places.lock();
+        if places.end > 0 {
+            places.end = end;
+        }
+        let open = places.end.saturating_sub(places.next);
+        let more = helpers_max.saturating_sub(places.helpers).min(open);
+        places.helpers += more;
+        more
+    }
+
+    /// Begins no more parts.
+    fn stop(&self) {
+        self.places.lock().end = 0;
+    }
+
+    /// The result of a part, which this thread waits for with other parts of the work.
+    fn wait(&self, at: usize, mut work: impl FnMut(usize) -> Result<R>) -> Option<Result<R>> {
+        loop {
+            if let Some(result) = self.results[at].lock().take() {
+                return Some(result);
+            }
+            if let Some(other) = self.take() {
+                self.run(other, &mut work);
+                continue;
+            }
+            let mut places = self.places.lock();
+            if places.is_broken {
+                return None;
+            }
+            if self.results[at].lock().is_none() {
+                self.done.wait(&mut places);
+            }
+        }
+    }
+}
+
+/// So much smaller are parts whose results are used in order than other parts.
+const SMALLER: usize = 4;
+
+/// Calls `work` with `items`, some at a time, and `visit` with each result, in order and on the
+/// caller's thread, while others work on those that follow: at most `ahead` items further. Each
+/// thread gives `work` what `begin` made for it. Of several errors the first is answered.
+///
+/// # Errors
+/// What `work` or `visit` returns.
+pub(crate) fn in_order<T: Sync, S, R: Send>(
+    execution: Execution,
+    items: &[T],
+    ahead: usize,
+    begin: impl Fn() -> S + Sync,
+    work: impl Fn(&T, &mut S) -> Result<R> + Sync,
+    mut visit: impl FnMut(R) -> Result<()>,
+) -> Result<()> {
+    let mut own = begin();
+    let pool = match execution {
+        Execution::Parallel | Execution::Decoded if items.len() > 1 => threads(),
+        _ => None,
+    };
+    let Some(pool) = pool else {
+        let mut items = items.iter();
+        return items.try_for_each(|item| visit(work(item, &mut own)?));
+    };
+    // What a thread begins with serves all of its parts: they may be small.
+    let size = items.len().div_ceil(execution.parts() * SMALLER);
+    let size = size.clamp(1, ahead.div_ceil(execution.parts()).max(1));
+    let parts: Vec<&[T]> = items.chunks(size).collect();
+    let parts_ahead = ahead.div_ceil(size).max(1);
+    let turns = Turns {
+        places: Mutex::new(Places {
+            next: 0,
+            end: 1,
+            helpers: 0,
+            is_broken: false,
+        }),
+        results: parts.iter().map(|_| Mutex::default()).collect(),
+        done: Condvar::new(),
+    };
+    let one = |at: usize, state: &mut S| -> Result<Vec<R>> {
+        let part = parts[at].iter();
+        part.map(|item| work(item, state)).collect()
+    };
+    let help = || {
+        let mut state = begin();
+        while let Some(at) = turns.take_or_leave() {
+            turns.run(at, |at| one(at, &mut state));
+        }
+    };
+    let (help, helpers_max) = (&help, pool.current_num_threads() - 1);
+    pool.in_place_scope(|scope| {
+        for at in 0..parts.len() {
+            let end = parts.len().min(at.saturating_add(parts_ahead));
+            for _ in 0..turns.allow(end, helpers_max) {
+                scope.spawn(|_| help());
+            }
+            // None where a thread panicked, which the scope hands on.
+            let Some(results) = turns.wait(at, |at| one(at, &mut own)) else {
+                break;
+            };
+            let used = results.and_then(|results| results.into_iter().try_for_each(&mut visit));
+            if used.is_err() {
+                turns.stop();
+                return used;
+            }
+        }
+        Ok(())
+    })
+}
+
 /// The pool: as many threads as the machine has cores; none on one core, or where they cannot be
 /// started.
 fn threads() -> Option<&'static ThreadPool> {
@@ -133,6 +304,90 @@ mod tests {
             doubled,
             items.iter().map(|item| item * 2).collect::<Vec<_>>()
         );
+    }
+
+    #[test]
+    fn results_are_visited_in_order_while_others_are_made() {
+        let items: Vec<usize> = (0..1000).collect();
+        for ahead in [1, 3, 64, 5000] {
+            let mut seen = Vec::new();
+            let begin = || 0_usize;
+            let work = |item: &usize, done: &mut usize| {
+                *done += 1;
+                Ok((item * 2, *done))
+            };
+            in_order(Execution::Parallel, &items, ahead, begin, work, |result| {
+                seen.push(result);
+                Ok(())
+            })
+            .unwrap();
+            let values = seen.iter().map(|(value, _)| *value);
+            assert!(values.eq((0..1000).map(|item| item * 2)), "{ahead} ahead");
+            assert!(seen.iter().all(|(_, done)| (1..=1000).contains(done)));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_ends_the_work() {
+        let items: Vec<usize> = (0..1000).collect();
+        let begun = AtomicUsize::new(0);
+        let mut seen = 0;
+        let ended = in_order(
+            Execution::Parallel,
+            &items,
+            10,
+            || (),
+            |item, ()| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                match item {
+                    0..700 => Ok(*item),
+                    item => Err(Error::invalid(item.to_string())),
+                }
+            },
+            |item| {
+                seen = item;
+                if item < 300 {
+                    Ok(())
+                } else {
+                    Err(Error::invalid("enough"))
+                }
+            },
+        );
+        assert_eq!(
+            (ended.unwrap_err().to_string().as_str(), seen),
+            ("enough", 300)
+        );
+        let begun = begun.into_inner();
+        assert!(begun < 400, "{begun} were begun, 300 used");
+        let mut seen = Vec::new();
+        let work = |item: &usize, (): &mut ()| match item {
+            0..700 => Ok(*item),
+            item => Err(Error::invalid(item.to_string())),
+        };
+        let ended = in_order(
+            Execution::Parallel,
+            &items,
+            10,
+            || (),
+            work,
+            |item| {
+                seen.push(item);
+                Ok(())
+            },
+        );
+        assert_eq!(ended.unwrap_err().to_string(), "700");
+        assert!(seen.len() <= 700 && seen.iter().copied().eq(0..seen.len()));
+    }
+
+    #[test]
+    #[should_panic(expected = "a part of the work")]
+    fn a_panic_of_another_thread_is_handed_on() {
+        let items: Vec<usize> = (0..1000).collect();
+        let work = |item: &usize, (): &mut ()| {
+            assert!(*item != 500, "a part of the work");
+            Ok(())
+        };
+        in_order(Execution::Parallel, &items, 10, || (), work, Ok).unwrap();
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod msgpack;
 use std::sync::Arc;
 
 use plimsoll_query::json::{self, Epoch};
-use plimsoll_query::rows::{Message, Rows};
+use plimsoll_query::rows::{ColumnRows, Message, Rows};
 use plimsoll_query::{Error, Sink};
 
 use super::output::{Gone, Output};
@@ -206,6 +206,27 @@ impl Answer {
         }
     }
 
+    fn flush_json(&mut self) -> Result<(), Gone> {
+        let full = self.out.flush_if_full();
+        if self.out.pending.is_empty() {
+            self.result_start = None;
+        }
+        full
+    }
+
+    /// A whole series.
+    fn json_columns(&mut self, rows: &ColumnRows) {
+        self.close_series(CutOff::Yes);
+        self.separate_series();
+        let out = &mut self.out.pending;
+        json::write_series(rows.head(), self.epoch, out);
+        out.pop();
+        out.extend_from_slice(b",\"values\":[");
+        json::write_columns(rows, self.epoch, out);
+        out.extend_from_slice(b"]}");
+        self.series = Series::Closed;
+    }
+
     fn separate_series(&mut self) {
         let before: &[u8] = match self.series {
             Series::None => b",\"series\":[",
@@ -253,11 +274,7 @@ impl Sink for Answer {
         let sent = match self.format {
             Format::Json => {
                 self.json_series(&rows);
-                let full = self.out.flush_if_full();
-                if self.out.pending.is_empty() {
-                    self.result_start = None;
-                }
-                full
+                self.flush_json()
             }
             Format::Chunked => {
                 let mut piece = Vec::new();
@@ -281,6 +298,15 @@ impl Sink for Answer {
                 Ok(())
             }
         };
+        sent.map_err(|Gone| Error::Interrupted("query aborted".into()))
+    }
+
+    fn columns(&mut self, rows: ColumnRows) -> Result<(), Error> {
+        if self.format != Format::Json {
+            return self.series(rows.into_rows());
+        }
+        self.json_columns(&rows);
+        let sent = self.flush_json();
         sent.map_err(|Gone| Error::Interrupted("query aborted".into()))
     }
 
