@@ -113,6 +113,8 @@ pub struct EngineStats {
     pub over_limits: OverLimits,
     /// Flushes since the start.
     pub flushes: u64,
+    /// Whether the head is being flushed.
+    pub flushing: bool,
     /// Partitions that retention dropped since the start.
     pub partitions_expired: u64,
     /// Deletions of points (DELETE, DROP SERIES, DROP MEASUREMENT) since the start.
@@ -270,12 +272,30 @@ impl Engine {
         self.state.read().snapshot()
     }
 
-    /// Does what is due: flush, retention, interval sync. Call it about ten times a second from
-    /// one thread. Merging takes longer, and is [`Self::compact_step`]'s.
+    /// Does what is due of [`Self::maintain_log`], [`Self::maintain_index`] and
+    /// [`Self::maintain_head`], one after the other.
     ///
     /// # Errors
     /// `Storage`, `Corrupt`: said once; the engine goes on as far as it can.
     pub fn maintain(&self) -> Result<()> {
+        self.maintain_log()?;
+        self.maintain_index();
+        self.maintain_head()
+    }
+
+    /// Enters tag sets that are new to the head into its index, so that the next query need not.
+    /// Call it about ten times a second from a thread that may have a lower priority.
+    pub fn maintain_index(&self) {
+        let open = Arc::clone(&self.state.read().open);
+        open.index_pending();
+    }
+
+    /// Syncs the log at its interval and prepares its next file, so that no writer waits for one.
+    /// Call it about ten times a second from one thread.
+    ///
+    /// # Errors
+    /// `Storage`: said once; the engine goes on as far as it can.
+    pub fn maintain_log(&self) -> Result<()> {
         if let Durability::Interval(every) = self.options.durability {
             let now = self.clock.now();
             let mut last = self.last_sync.lock();
@@ -286,6 +306,17 @@ impl Engine {
                 self.log.sync()?;
             }
         }
+        self.log.prepare()?;
+        Ok(())
+    }
+
+    /// Flushes the head and drops what expired, where it is due. It may take long: call it about
+    /// ten times a second from a thread of its own, which may have a lower priority than those that
+    /// write and read. Merging is [`Self::compact_step`]'s.
+    ///
+    /// # Errors
+    /// `Storage`, `Corrupt`: said once; the engine goes on as far as it can.
+    pub fn maintain_head(&self) -> Result<()> {
         if self.is_flush_due() && self.clock.now() >= *self.next_flush.lock() {
             // Where it fails (a full disk, say), the next try waits: it begins afresh.
             let again = Timestamp(self.clock.now().0.saturating_add(FLUSH_RETRY_NS));
@@ -293,7 +324,6 @@ impl Engine {
             self.flush()?;
             *self.next_flush.lock() = Timestamp::default();
         }
-        self.log.prepare()?;
         self.enforce_retention()?;
         Ok(())
     }
@@ -314,6 +344,7 @@ impl Engine {
             points_rejected: self.counters.points_rejected.load(Ordering::Relaxed),
             over_limits: self.counters.over_limits.now(),
             flushes: self.counters.flushes.load(Ordering::Relaxed),
+            flushing: state.frozen.is_some(),
             partitions_expired: self.counters.partitions_expired.load(Ordering::Relaxed),
             deletions: self.counters.deletions.load(Ordering::Relaxed),
             tombstones: state

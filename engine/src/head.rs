@@ -15,6 +15,7 @@ mod shape;
 mod shard;
 mod side;
 mod tail;
+mod unindexed;
 
 pub(crate) use generation::Generation;
 pub(crate) use group::GroupRows;

@@ -27,8 +27,8 @@ mod time_cache;
 mod times;
 mod writer;
 
-pub(crate) use builder::EncodedChunk;
 pub use builder::SegmentBuilder;
+pub(crate) use builder::{Column, EncodedChunk};
 pub use chunks::BlockRef;
 pub(crate) use chunks::Chunk;
 pub use cold::ReadState;

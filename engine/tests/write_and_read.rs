@@ -159,3 +159,28 @@ fn a_log_that_is_long_enough_for_threads_comes_back_as_it_was() {
     assert_eq!((report.rows_replayed, report.rows_lost), (3_000, 0));
     assert!(found(&engine) == before);
 }
+
+#[test]
+fn new_series_are_found_at_once_whether_or_not_the_index_was_maintained() {
+    let (engine, _) = fresh();
+    let found = |engine: &plimsoll_engine::Engine| integers(engine, "cpu").len();
+    for round in 0..6 {
+        // More than are indexed at a time by who has time.
+        let mut batch = plimsoll_engine::Batch::default();
+        for pod in 0..3_000 {
+            let tags = tags(&format!("node=n{},pod=p{round}-{pod}", pod % 7));
+            let fields = [("value", FieldValue::Integer(pod))];
+            batch.add("cpu", &tags, plimsoll_engine::Timestamp(NOW), fields);
+        }
+        engine.write("d", "", &batch).unwrap();
+        if round % 2 == 0 {
+            engine.maintain_index();
+        }
+        if round % 3 == 0 {
+            assert_eq!(found(&engine), 3_000 * (round + 1));
+        }
+    }
+    assert_eq!(found(&engine), 18_000);
+    engine.maintain_index();
+    assert_eq!(found(&engine), 18_000);
+}

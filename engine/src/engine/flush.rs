@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use hashbrown::HashMap;
 use plimsoll_wal::log::CommitSync;
 
 use crate::Result;
 use crate::catalog::Catalog;
 use crate::head::{Generation, GroupRows};
 use crate::manifest::{FORMAT, Manifest, PartitionEntry, SegmentEntry};
-use crate::model::TagSet;
+use crate::model::{TagSet, Values};
 use crate::partition::{Partition, PartitionId};
-use crate::segment::{Segment, SegmentBuilder, SegmentIdentity};
+use crate::segment::{Column, Segment, SegmentBuilder, SegmentIdentity, TimeColumn};
 
 use super::Engine;
 
@@ -101,15 +102,20 @@ impl Engine {
             rank_lo: frozen.id,
             rank_hi: frozen.id,
         };
-        let mut builder = SegmentBuilder::new(identity);
+        let mut sealing = Sealing {
+            builder: SegmentBuilder::new(identity),
+            frozen,
+            columns: HashMap::new(),
+        };
         let mut groups = 0;
         frozen.each_group(partition.id, &mut |tags, rows| {
             groups += 1;
-            add_group(&mut builder, frozen, tags, rows)
+            sealing.add_group(tags, rows)
         })?;
         if groups == 0 {
             return Ok(None);
         }
+        let builder = sealing.builder;
         let directory = self.paths.partition(partition.id);
         if !self.storage.exists(&directory)? {
             self.storage.create_directory(&directory)?;
@@ -223,34 +229,58 @@ pub(super) fn edit_partitions(
     }
 }
 
-fn add_group(
-    builder: &mut SegmentBuilder,
-    frozen: &Generation,
-    tags: &TagSet,
-    rows: GroupRows,
-) -> Result<()> {
-    match rows {
-        GroupRows::Together { times, columns } => {
-            let times = builder.time_column(&times)?;
-            for (column, values, presence) in columns {
-                if let Some(column) = frozen.definition(column) {
-                    let presence = presence.as_deref();
-                    let (measurement, field) = (&column.measurement, &column.field);
-                    builder.chunk(measurement, field, tags, times, presence, &values)?;
+/// A segment that is being made of a generation.
+struct Sealing<'g> {
+    builder: SegmentBuilder,
+    frozen: &'g Generation,
+    /// The builder's columns, by the generation's: millions of chunks have some tens of them.
+    columns: HashMap<u32, Column>,
+}
+
+impl Sealing<'_> {
+    fn add_group(&mut self, tags: &TagSet, rows: GroupRows) -> Result<()> {
+        match rows {
+            GroupRows::Together { times, columns } => {
+                let times = self.builder.time_column(&times)?;
+                for (column, values, presence) in columns {
+                    self.chunk(column, tags, times, presence.as_deref(), &values)?;
+                }
+            }
+            GroupRows::Apart(columns) => {
+                for (column, times, values) in columns {
+                    if !times.is_empty() {
+                        let times = self.builder.time_column(&times)?;
+                        self.chunk(column, tags, times, None, &values)?;
+                    }
                 }
             }
         }
-        GroupRows::Apart(columns) => {
-            for (column, times, values) in columns {
-                if let Some(column) = frozen.definition(column)
-                    && !times.is_empty()
-                {
-                    let times = builder.time_column(&times)?;
-                    let (measurement, field) = (&column.measurement, &column.field);
-                    builder.chunk(measurement, field, tags, times, None, &values)?;
-                }
-            }
-        }
+        Ok(())
     }
-    Ok(())
+
+    fn chunk(
+        &mut self,
+        number: u32,
+        tags: &TagSet,
+        times: TimeColumn,
+        presence: Option<&[bool]>,
+        values: &Values,
+    ) -> Result<()> {
+        let column = match self.columns.get(&number) {
+            Some(column) => *column,
+            None => {
+                // A column without a value would leave its names in the segment.
+                let named = self
+                    .frozen
+                    .definition(number)
+                    .filter(|_| !values.is_empty());
+                let Some(named) = named else { return Ok(()) };
+                let (measurement, field) = (&named.measurement, &named.field);
+                let column = self.builder.column(measurement, field, values.field_type());
+                self.columns.insert(number, column);
+                column
+            }
+        };
+        self.builder.chunk_of(column, tags, times, presence, values)
+    }
 }

@@ -1,6 +1,7 @@
 //! A head that takes writes until it is frozen, and answers reads until it is flushed.
 
 mod define;
+mod pending;
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
@@ -24,6 +25,7 @@ use super::columns::{ColumnDefinition, Columns};
 use super::group::{GroupRows, Room, RowGroup};
 use super::index::HeadIndex;
 use super::shard::{Incoming, RowTarget, Shard};
+use pending::Pending;
 
 /// How many shards; a power of two. The log's sections are numbered by them: another number needs
 /// another version of the log.
@@ -37,7 +39,9 @@ pub(crate) struct Generation {
     hasher: DefaultHashBuilder,
     shards: Box<[Mutex<Shard>]>,
     columns: RwLock<Columns>,
-    pub(super) index: RwLock<HeadIndex>,
+    /// What [`Self::index`] reads.
+    index: RwLock<HeadIndex>,
+    pending: Pending,
     /// (shard, entry) of each tag-set number.
     pub(super) places: RwLock<Vec<(u32, u32)>>,
     /// Log bytes of columns, partitions and catalog changes: drained last, written first.
@@ -68,6 +72,7 @@ impl Generation {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             columns: RwLock::default(),
             index: RwLock::default(),
+            pending: Pending::default(),
             places: RwLock::default(),
             definitions: Mutex::default(),
             next_group: AtomicU32::new(0),
@@ -110,7 +115,7 @@ impl Generation {
                 .read()
                 .of_measurement(partition, measurement)
                 .collect();
-            let mut ids = self.index.read().measurement(partition, measurement);
+            let mut ids = self.index().measurement(partition, measurement);
             if let Covered::These(sets) = &tombstone.covered
                 && !ids.is_empty()
             {
@@ -299,7 +304,7 @@ impl Generation {
         });
         self.add_bytes(effect.bytes);
         if !effect.columns_added.is_empty() {
-            self.index_columns(id, &effect.columns_added);
+            self.pend_columns(id, &effect.columns_added);
         }
     }
 
@@ -320,16 +325,12 @@ impl Generation {
 
     /// Measurements of one partition.
     pub(crate) fn measurements(&self, partition: PartitionId) -> Vec<Arc<str>> {
-        self.index.read().measurements(partition).cloned().collect()
+        self.index().measurements(partition).cloned().collect()
     }
 
     /// Whether a series of the measurement is there.
     pub(crate) fn has_measurement(&self, partition: PartitionId, measurement: &Arc<str>) -> bool {
-        !self
-            .index
-            .read()
-            .measurement(partition, measurement)
-            .is_empty()
+        !self.index().measurement(partition, measurement).is_empty()
     }
 
     /// Numbers of the tag sets of a measurement that fulfil `predicate`.
@@ -339,7 +340,7 @@ impl Generation {
         measurement: &Arc<str>,
         predicate: &TagPredicate,
     ) -> Result<RoaringBitmap> {
-        let index = self.index.read();
+        let index = self.index();
         let ids = index.measurement(partition, measurement);
         Ok(
             if ids.is_empty() || matches!(predicate, TagPredicate::All) {
@@ -352,7 +353,7 @@ impl Generation {
 
     /// Tag keys of a measurement.
     pub(crate) fn tag_keys(&self, partition: PartitionId, measurement: &Arc<str>) -> Vec<Arc<str>> {
-        let index = self.index.read();
+        let index = self.index();
         let ids = index.measurement(partition, measurement);
         index.keys_of(&ids).map(Arc::from).collect()
     }
@@ -363,7 +364,7 @@ impl Generation {
         key: &str,
         ids: &RoaringBitmap,
     ) -> Vec<(Box<str>, RoaringBitmap)> {
-        let index = self.index.read();
+        let index = self.index();
         let are_few = ids.len() * VALUES_FOR_TAGS < index.values_count(key) as u64;
         if !are_few {
             let mut found = Vec::new();

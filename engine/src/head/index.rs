@@ -178,19 +178,7 @@ impl HeadIndex {
         bytes
     }
 
-    pub(crate) fn add_series(
-        &mut self,
-        partition: PartitionId,
-        measurement: &Arc<str>,
-        tag_set: u32,
-    ) {
-        self.measurements
-            .entry((partition, Arc::clone(measurement)))
-            .or_default()
-            .insert(tag_set);
-    }
-
-    /// As [`Self::add_series`], of many tag sets.
+    /// Enters series of a measurement.
     pub(crate) fn add_many_series(
         &mut self,
         partition: PartitionId,

@@ -5,7 +5,6 @@
 //! concerns more than a shard waits for them.
 
 mod threads;
-mod unindexed;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,8 +22,8 @@ use super::generation::{Generation, SHARDS};
 use super::group::{GROUP_COLUMNS_MAX, RowGroup};
 use super::shard::Shard;
 
+use super::unindexed::Unindexed;
 use threads::{Piece, Threads};
-use unindexed::Unindexed;
 
 /// Where a record makes no sense: the frame's sequence, and the offset in its body.
 pub(crate) type Fault = (u64, usize);

@@ -153,6 +153,15 @@ impl Batch {
         self.points.is_empty()
     }
 
+    /// Roughly how much memory it holds, without the texts of tag sets, which it may share.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Entry>() * self.points.len()
+            + size_of::<(u32, FieldValue)>() * self.fields.len()
+            + (size_of::<TagSet>() + size_of::<u32>()) * self.tag_sets.len()
+            + size_of::<(Arc<str>, Arc<str>, u32)>() * self.names.len()
+    }
+
     /// How many field values in all points.
     #[must_use]
     pub fn values_count(&self) -> usize {

@@ -58,6 +58,10 @@ struct NewChunk {
     data: Piece,
 }
 
+/// The number of a column in one builder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Column(u32);
+
 impl SegmentBuilder {
     /// Starts an empty segment, which is in memory until it is written.
     #[must_use]
@@ -146,6 +150,50 @@ impl SegmentBuilder {
         presence: Option<&[bool]>,
         values: &Values,
     ) -> Result<()> {
+        let column = |own: &mut Self| own.column(measurement, field, values.field_type());
+        self.put_chunk(column, tags, times, presence, values)
+    }
+
+    /// The number of a column, for [`Self::chunk_of`]. Its names go into the segment.
+    pub(crate) fn column(
+        &mut self,
+        measurement: &str,
+        field: &str,
+        field_type: FieldType,
+    ) -> Column {
+        let measurement = self.names.number(measurement, |name| name.into());
+        let field = self.names.number(field, |name| name.into());
+        let column = (measurement, field, field_type);
+        Column(self.columns.number(&column, |column| *column))
+    }
+
+    /// As [`Self::chunk`], of a column that was asked for by [`Self::column`] once for many chunks.
+    ///
+    /// # Errors
+    /// As [`Self::chunk`]; [`Error::Invalid`] where the values are of another type.
+    pub(crate) fn chunk_of(
+        &mut self,
+        column: Column,
+        tags: &TagSet,
+        times: TimeColumn,
+        presence: Option<&[bool]>,
+        values: &Values,
+    ) -> Result<()> {
+        let known = self.columns.items.get(column.0 as usize);
+        if known.is_none_or(|(_, _, there)| *there != values.field_type()) {
+            return Err(Error::Invalid("values of another column's type".into()));
+        }
+        self.put_chunk(|_| column, tags, times, presence, values)
+    }
+
+    fn put_chunk(
+        &mut self,
+        column: impl FnOnce(&mut Self) -> Column,
+        tags: &TagSet,
+        times: TimeColumn,
+        presence: Option<&[bool]>,
+        values: &Values,
+    ) -> Result<()> {
         if !self.times.contains(times.0) {
             return Err(Error::Invalid("a time column of another segment".into()));
         }
@@ -181,13 +229,10 @@ impl SegmentBuilder {
         }
         self.encode_blocks(time_column, presence, values);
         self.times.refer(time_column);
-        let measurement = self.names.number(measurement, |name| name.into());
-        let field = self.names.number(field, |name| name.into());
-        let column = (measurement, field, values.field_type());
+        let Column(column) = column(self);
         if let Some(bounds) = bounds {
             self.sparse_bounds.insert(self.chunks.len(), bounds);
         }
-        let column = self.columns.number(&column, |column| *column);
         let (entries, data) = match &mut self.data {
             ChunkData::Cold(cold) => {
                 cold.chunk(self.chunks.len(), column, &self.encoder, values)?;

@@ -1,8 +1,6 @@
-//! Tag sets and series that are new to a generation: their numbers, and their way into the index.
+//! Tag sets that are new to a generation, and their numbers.
 
 use std::hash::BuildHasher;
-
-use roaring::RoaringBitmap;
 
 use crate::log::Record;
 use crate::model::TagSet;
@@ -30,8 +28,7 @@ impl Generation {
                 let entry =
                     self.insert_tag_set(&mut shard, hash, shard_number, id, tags, &mut places);
                 drop(places);
-                let grown = self.index.write().add_tag_set(id, tags);
-                self.add_bytes(grown.cast_signed());
+                self.pend_tag_set(shard_number, id, tags);
                 shard.log(&Record::TagSet {
                     tag_set: id,
                     canonical: tags.as_str(),
@@ -64,14 +61,6 @@ impl Generation {
         entry
     }
 
-    /// Enters tag sets, by number, into the index of tags.
-    pub(in crate::head) fn index_many_tag_sets(&self, tag_sets: &[(u32, TagSet)]) {
-        let mut index = self.index.write();
-        let grown = index.add_many_tag_sets(tag_sets);
-        drop(index);
-        self.add_bytes(grown.cast_signed());
-    }
-
     /// A tag set with the number that the log gave it, in its shard; whether it is new. The caller
     /// indexes it. `None` where it is not the shard's.
     pub(in crate::head) fn replay_tag_set(
@@ -91,30 +80,5 @@ impl Generation {
             self.insert_tag_set(shard, hash, number, id, tags, &mut places);
         }
         Some(is_new)
-    }
-
-    /// Enters the series of many tag sets into the index, by column.
-    pub(in crate::head) fn index_many<'a>(
-        &self,
-        series: impl Iterator<Item = (u32, &'a RoaringBitmap)>,
-    ) {
-        let known = self.columns.read();
-        let mut index = self.index.write();
-        for (column, tag_sets) in series {
-            if let Some(column) = known.definition(column) {
-                index.add_many_series(column.partition, &column.measurement, tag_sets);
-            }
-        }
-    }
-
-    /// Enters the series of a tag set into the index.
-    pub(in crate::head) fn index_columns(&self, tag_set: u32, columns: &[u32]) {
-        let known = self.columns.read();
-        let mut index = self.index.write();
-        for column in columns {
-            if let Some(column) = known.definition(*column) {
-                index.add_series(column.partition, &column.measurement, tag_set);
-            }
-        }
     }
 }
