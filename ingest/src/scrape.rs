@@ -6,10 +6,12 @@
 
 mod client;
 mod error;
+mod missed;
 mod pull;
 mod supervisor;
 mod target;
 mod task;
+mod unwritten;
 
 #[cfg(test)]
 mod tests;
@@ -27,13 +29,16 @@ use tokio::time::Instant;
 use self::client::Clients;
 use self::pull::Puller;
 use self::supervisor::Supervisor;
+use self::unwritten::Unwritten;
 use crate::discover::Discovery;
 use crate::profile::{ClusterSums, NamespaceSums, Naming, Profile};
 
 pub(crate) use self::client::{bearer, certificates};
 pub use self::error::Error;
 pub(crate) use self::error::chain;
+pub use self::missed::Missed;
 pub use self::target::{NodeState, Readiness, Target};
+pub use self::unwritten::Place;
 
 /// How to scrape; the same for all targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +62,8 @@ pub struct Options {
     pub scrape_series_max: usize,
     /// How many targets are asked at a time.
     pub concurrent_max: usize,
+    /// Memory of the scrapes that were read and are not written yet; beyond it, targets wait.
+    pub unwritten_bytes_max: usize,
     /// How rows are named.
     pub naming: Naming,
 }
@@ -73,6 +80,7 @@ impl Default for Options {
             scrape_body_bytes_max: 64 << 20,
             scrape_series_max: 500_000,
             concurrent_max: 512,
+            unwritten_bytes_max: 64 << 20,
             naming: Naming::default(),
         }
     }
@@ -93,12 +101,16 @@ pub struct Scraped {
     pub kept: usize,
     /// Values of the payloads that were not kept, by reason.
     pub dropped: BTreeMap<&'static str, usize>,
+    /// Bytes of the bodies that the target answered, unpacked.
+    pub body_bytes: u64,
     /// How long it took.
     pub took: Duration,
     /// How much later than it was due it began.
     pub late: Duration,
     /// Scrapes that were left out since the start, because the one before took too long.
-    pub missed: u64,
+    pub missed: Missed,
+    /// Its part of the room for what is not written yet; it is free again when this is dropped.
+    pub room: Option<Place>,
 }
 
 impl Scraped {
@@ -116,6 +128,7 @@ struct Shared {
     naming: Arc<Naming>,
     clock: Arc<dyn Clock>,
     flights: Semaphore,
+    unwritten: Unwritten,
     sums: Mutex<ClusterSums>,
     clients: Clients,
 }
@@ -125,6 +138,7 @@ impl Shared {
         Self {
             naming: Arc::new(options.naming.clone()),
             flights: Semaphore::new(options.concurrent_max.clamp(1, Semaphore::MAX_PERMITS)),
+            unwritten: Unwritten::new(options.unwritten_bytes_max),
             sums: Mutex::default(),
             clients: Clients::default(),
             options: Arc::new(options),

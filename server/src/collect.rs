@@ -6,6 +6,7 @@ mod targets;
 
 use std::sync::Arc;
 
+use plimsoll_engine::{Batch, Error, Rejected};
 use plimsoll_ingest::cgroup;
 use plimsoll_ingest::discover::{Api, Discovery, DnsName, FileList, Nodes};
 use plimsoll_ingest::scrape::{self, Scraped, Scrapers, Sources, Target};
@@ -15,11 +16,18 @@ use tokio::task::{JoinHandle, JoinSet};
 use self::report::Report;
 pub(crate) use self::targets::{Seen, Targets};
 use crate::app::{App, DATABASE};
-use crate::config::{Duration, SourceUrl, SourcesConfig};
+use crate::config::{Config, Duration, SourceUrl, SourcesConfig};
 use crate::exit::{Code, Failure};
 
-/// Scrapes that wait to be written; beyond them, targets wait.
-const WAITING_MAX: usize = 64;
+/// Scrapes that wait to be written, however small; beyond them, targets wait.
+const WAITING_MAX: usize = 1 << 16;
+/// Memory of the scrapes that are not written yet: a part of what the head may take, and at most
+/// so much. Beyond it, targets wait.
+const UNWRITTEN_HEAD_PART: u64 = 4;
+const UNWRITTEN_BYTES_MAX: u64 = 512 << 20;
+/// How long a scrape waits while the head has no room, and how often it is tried.
+const BUSY_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+const BUSY_EVERY: std::time::Duration = std::time::Duration::from_millis(100);
 /// Scrapes that are written at a time: they wait for the disk together.
 const WRITES_MAX: usize = 8;
 /// A scrape may take as long as its interval, within these bounds.
@@ -154,7 +162,10 @@ pub(crate) struct Collecting {
 
 impl Collecting {
     /// Starts them. Call it on the runtime.
-    pub(crate) fn start(app: &Arc<App>, sources: &SourcesConfig) -> Result<Self, Failure> {
+    pub(crate) fn start(app: &Arc<App>, config: &Config) -> Result<Self, Failure> {
+        let sources = &config.sources;
+        let unwritten = config.engine.head_bytes_max / UNWRITTEN_HEAD_PART;
+        let unwritten = unwritten.min(UNWRITTEN_BYTES_MAX);
         let options = scrape::Options {
             interval: sources.interval,
             deadline: sources.interval.clamp(DEADLINE_MIN, DEADLINE_MAX),
@@ -164,16 +175,23 @@ impl Collecting {
             scrape_body_bytes_max: sources.scrape_bytes_max,
             scrape_series_max: sources.scrape_series_max,
             concurrent_max: sources.scrapes_max,
+            unwritten_bytes_max: usize::try_from(unwritten).unwrap_or(usize::MAX),
             naming: sources.naming.clone(),
             ..scrape::Options::default()
         };
         let (sink, scraped) = mpsc::channel(WAITING_MAX);
         let (shutdown, stopping) = watch::channel(false);
         let clock = Arc::clone(&app.clock);
+        let writing = Writing {
+            app: Arc::clone(app),
+            report: Arc::new(Report::default()),
+            stopping: stopping.clone(),
+        };
+        let every = sources.interval;
         let scrapers = scrape::spawn(all(sources), options, clock, sink, stopping)
             .map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
         // It ends when the last target has let go of the channel.
-        let writer = tokio::spawn(write_all(Arc::clone(app), scraped));
+        let writer = tokio::spawn(writing.write_all(scraped, every));
         Ok(Self {
             scrapers,
             writer,
@@ -191,42 +209,87 @@ impl Collecting {
     }
 }
 
-async fn write_all(app: Arc<App>, mut scraped: mpsc::Receiver<Scraped>) {
-    let report = Arc::new(Report::default());
-    let mut writes = JoinSet::new();
-    while let Some(scraped) = scraped.recv().await {
-        if writes.len() >= WRITES_MAX {
-            writes.join_next().await;
-        }
-        writes.spawn(write(Arc::clone(&app), Arc::clone(&report), scraped));
-    }
-    while writes.join_next().await.is_some() {}
+/// What writes scrapes.
+#[derive(Debug, Clone)]
+struct Writing {
+    app: Arc<App>,
+    report: Arc<Report>,
+    stopping: watch::Receiver<bool>,
 }
 
-async fn write(app: Arc<App>, report: Arc<Report>, scraped: Scraped) {
-    let mut seen = Seen::of(&scraped);
-    let mut problems: Vec<String> = scraped.errors.iter().map(ToString::to_string).collect();
-    problems.extend(scraped.warnings);
-    let writer = Arc::clone(&app);
-    let batch = scraped.batch;
-    app.figures.scrapes.add(1);
-    app.figures.scrape_points.add(batch.len() as u64);
-    let written = app
-        .workers
-        .write(move || writer.engine.write(DATABASE, "", &batch));
-    match written.await {
-        Ok(Ok(written)) => {
-            let rejected = written.rejected.into_iter();
-            problems.extend(rejected.map(|rejected| format!("not stored: {}", rejected.reason)));
+impl Writing {
+    async fn write_all(self, mut scraped: mpsc::Receiver<Scraped>, every: std::time::Duration) {
+        let mut writes = JoinSet::new();
+        let mut tick = tokio::time::interval(every.max(BUSY_EVERY));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            let next = tokio::select! {
+                next = scraped.recv() => next,
+                _ = tick.tick() => {
+                    self.report.say_missed(&self.app, scraped.len());
+                    continue;
+                }
+            };
+            let Some(scraped) = next else { break };
+            if writes.len() >= WRITES_MAX {
+                writes.join_next().await;
+            }
+            writes.spawn(self.clone().write(scraped));
         }
-        Ok(Err(error)) => problems.push(format!("not stored: {error}")),
-        Err(refused) => problems.push(format!("not stored: {refused}")),
+        while writes.join_next().await.is_some() {}
+        self.report.say_missed(&self.app, 0);
     }
-    if !problems.is_empty() {
-        app.figures.scrapes_with_problems.add(1);
+
+    async fn write(self, mut scraped: Scraped) {
+        let app = &self.app;
+        let mut seen = Seen::of(&scraped);
+        let mut problems: Vec<String> = scraped.errors.iter().map(ToString::to_string).collect();
+        problems.extend(scraped.warnings);
+        app.figures.scrapes.add(1);
+        app.figures.scrape_points.add(seen.points as u64);
+        app.figures.scrape_bytes.add(scraped.body_bytes);
+        let written = self.store(Arc::new(std::mem::take(&mut scraped.batch)));
+        match written.await {
+            Ok(rejected) => {
+                let rejected = rejected.into_iter();
+                problems
+                    .extend(rejected.map(|rejected| format!("not stored: {}", rejected.reason)));
+            }
+            Err(why) => {
+                app.figures.scrapes_not_stored.add(1);
+                problems.push(format!("not stored: {why}"));
+            }
+        }
+        drop(scraped.room);
+        if !problems.is_empty() {
+            app.figures.scrapes_with_problems.add(1);
+        }
+        seen.time = app.clock.now();
+        seen.problems.clone_from(&problems);
+        let missed = app.targets.note(&scraped.target, seen);
+        app.figures.scrapes_missed_turn.add(missed.turn);
+        app.figures.scrapes_missed_answer.add(missed.answer);
+        app.figures.scrapes_missed_write.add(missed.write);
+        self.report.say(&scraped.target, problems);
     }
-    seen.time = app.clock.now();
-    seen.problems.clone_from(&problems);
-    app.targets.note(&scraped.target, seen);
-    report.say(&scraped.target, problems);
+
+    /// Writes a batch; where the head has no room, it waits until it has, and the targets behind it.
+    async fn store(&self, batch: Arc<Batch>) -> Result<Vec<Rejected>, String> {
+        let given_up = tokio::time::Instant::now() + BUSY_MAX;
+        loop {
+            let (app, batch) = (Arc::clone(&self.app), Arc::clone(&batch));
+            let write = move || app.engine.write(DATABASE, "", &batch);
+            match self.app.workers.write(write).await {
+                Ok(Ok(written)) => return Ok(written.rejected),
+                Ok(Err(Error::Busy { .. }))
+                    if !*self.stopping.borrow() && tokio::time::Instant::now() < given_up =>
+                {
+                    self.app.figures.writes_slowed.add(1);
+                    tokio::time::sleep(BUSY_EVERY).await;
+                }
+                Ok(Err(error)) => return Err(error.to_string()),
+                Err(refused) => return Err(refused.to_string()),
+            }
+        }
+    }
 }

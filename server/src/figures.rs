@@ -37,7 +37,7 @@ impl Count {
         self.0.fetch_add(more, Ordering::Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -54,6 +54,11 @@ pub(crate) struct Figures {
     pub(crate) scrapes: Count,
     pub(crate) scrapes_with_problems: Count,
     pub(crate) scrape_points: Count,
+    pub(crate) scrape_bytes: Count,
+    pub(crate) scrapes_not_stored: Count,
+    pub(crate) scrapes_missed_turn: Count,
+    pub(crate) scrapes_missed_answer: Count,
+    pub(crate) scrapes_missed_write: Count,
     pub(crate) forward_points: Count,
     pub(crate) forward_points_refused: Count,
     pub(crate) forward_left_out: Count,
@@ -279,6 +284,46 @@ pub(crate) fn figures(app: &App) -> Vec<Figure> {
             "Points that were read from sources.",
         ),
         figure(
+            "scrape",
+            "bytes",
+            "scrape_bytes_total",
+            Counter,
+            own.scrape_bytes.get(),
+            "Bytes that sources answered, unpacked.",
+        ),
+        figure(
+            "scrape",
+            "notStored",
+            "scrapes_not_stored_total",
+            Counter,
+            own.scrapes_not_stored.get(),
+            "Sources that were read and whose points could not be stored.",
+        ),
+        figure(
+            "scrape",
+            "missedTurn",
+            "scrapes_missed_turn_total",
+            Counter,
+            own.scrapes_missed_turn.get(),
+            "Scrapes that were left out behind one that waited for its turn (max_scrapes).",
+        ),
+        figure(
+            "scrape",
+            "missedAnswer",
+            "scrapes_missed_answer_total",
+            Counter,
+            own.scrapes_missed_answer.get(),
+            "Scrapes that were left out behind one whose answer took too long.",
+        ),
+        figure(
+            "scrape",
+            "missedWrite",
+            "scrapes_missed_write_total",
+            Counter,
+            own.scrapes_missed_write.get(),
+            "Scrapes that were left out behind one that waited to be written.",
+        ),
+        figure(
             "udp",
             "packets",
             "udp_packets_total",
@@ -442,6 +487,13 @@ pub(crate) fn figures(app: &App) -> Vec<Figure> {
             Counter,
             stats.flushes,
             "Flushes of the head to segments.",
+        ),
+        e(
+            "flushing",
+            "flushing",
+            Gauge,
+            u64::from(stats.flushing),
+            "1 while the head is flushed to segments.",
         ),
         e(
             "deletions",

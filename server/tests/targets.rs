@@ -88,16 +88,26 @@ fn a_target_that_never_answers_costs_another_no_scrape() {
         (rows(1, &well) >= before + 2).then_some(())
     });
     assert_eq!(rows(0, &well), 0);
-    let json = server.client.get("/targets?format=json").text();
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    let targets = json["targets"].as_array().unwrap();
     let of = |name: &str| {
-        targets
-            .iter()
-            .find(|target| target["target"] == name)
-            .unwrap()
+        let json = server.client.get("/targets?format=json").text();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let mut targets = json["targets"].as_array().unwrap().iter();
+        targets.find(|target| target["target"] == name).cloned()
     };
+    let of = |name: &str| of(name).unwrap();
     assert_eq!(of(&well)["missed"], 0);
+    eventually("what was left out behind it has its reason", || {
+        let slow = of(&slow);
+        let by = &slow["missed_by"];
+        (by["answer"].as_u64() >= Some(1) && by["write"] == 0 && by["turn"] == 0).then_some(())
+    });
+    let figures = server.client.get("/metrics").text();
+    for (name, is_zero) in [("answer", false), ("turn", true), ("write", true)] {
+        let zero = format!("plimsoll_scrapes_missed_{name}_total 0\n");
+        assert_eq!(figures.contains(&zero), is_zero, "{name}: {figures}");
+    }
+    assert!(figures.contains("plimsoll_scrapes_not_stored_total 0\n"));
+    assert!(!figures.contains("plimsoll_scrape_bytes_total 0\n"));
     let problems = of(&slow)["problems"].to_string();
     assert!(
         problems.contains("no answer within the deadline of 1000 ms"),

@@ -2,7 +2,9 @@
 //! and how late scrapes are.
 //!
 //! `scale PLIMSOLL CLUSTER summary|resource|full [NODES] [SECONDS] [PODS] [CONTAINERS] [PADDING]`;
-//! PLIMSOLL and CLUSTER are the binaries. The simulator is a process of its own, and its CPU is
+//! PLIMSOLL and CLUSTER are the binaries. `PLIMSOLL_…` settings of the environment hold too, so that
+//! `PLIMSOLL_LOG_SIZE_MAX` makes a short run flush. Each interval in which scrapes were left out has
+//! a line of its own; the last line says whether this many nodes were kept up with. The simulator is a process of its own, and its CPU is
 //! printed apart. A tenth of the pods churns every hour; 2 % of the nodes fail or never answer.
 #![expect(clippy::print_stdout, reason = "the report is the program's output")]
 
@@ -19,6 +21,8 @@ use serde_json::Value;
 const INTERVAL_S: u64 = 15;
 /// What comes before the measurement: nodes are found and all series made.
 const WARM_UP_S: u64 = 45;
+/// The goal: no scrape ends later than this behind its due time.
+const LATE_MS_MAX: f64 = 15_000.0;
 
 struct Simulator(Child);
 
@@ -76,17 +80,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     pause(WARM_UP_S);
     let cpu_before = server.cpu_seconds()?;
     let simulator_before = cpu_seconds_of(simulator.0.id())?;
-    let values_before = figure(&server, "plimsoll_values_written_total")?;
+    let before = Figures::of(&server)?;
     let mut ends = Vec::new();
     let mut resident_max = 0;
-    for _ in 0..seconds.div_ceil(INTERVAL_S) {
+    let mut last = before;
+    for interval in 1..=seconds.div_ceil(INTERVAL_S) {
         pause(INTERVAL_S);
         resident_max = resident_max.max(server.resident_bytes()?);
         ends.extend(lateness(&server)?);
+        let now = Figures::of(&server)?;
+        now.say_change(last, interval * INTERVAL_S);
+        last = now;
     }
     #[expect(clippy::cast_precision_loss, reason = "a measured time")]
     let measured_s = (seconds.div_ceil(INTERVAL_S) * INTERVAL_S) as f64;
-    let values = figure(&server, "plimsoll_values_written_total")? - values_before;
+    let after = Figures::of(&server)?;
+    let values = after.values - before.values;
     let cpu_s = server.cpu_seconds()? - cpu_before;
     let simulator_s = cpu_seconds_of(simulator.0.id())? - simulator_before;
     ends.sort_by(f64::total_cmp);
@@ -94,13 +103,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         ends.get((ends.len().saturating_sub(1)) * part / 1_000)
             .copied()
     };
-    let missed = missed(&server)?;
     println!("{nodes} nodes x {pods} pods x {containers} containers, {pages}, {measured_s} s");
     println!("values a second           {:.0}", values / measured_s);
     println!("CPU, s a second           {:.3}", cpu_s / measured_s);
     println!(
         "CPU, us a value           {:.3}",
         cpu_s * 1e6 / values.max(1.0)
+    );
+    println!(
+        "MB/s read and parsed      {:.1}",
+        (after.bytes - before.bytes) / measured_s / 1e6
+    );
+    println!(
+        "flushes                   {}",
+        after.flushes - before.flushes
     );
     println!("CPU of the simulator      {:.3}", simulator_s / measured_s);
     println!("resident at most, MB      {}", resident_max / 1_000_000);
@@ -110,11 +126,91 @@ fn main() -> Result<(), Box<dyn Error>> {
         at(990).unwrap_or(f64::NAN),
         at(1_000).unwrap_or(f64::NAN)
     );
+    let well = targets(&server)?.len();
+    let left_out: Vec<f64> = after
+        .missed
+        .iter()
+        .zip(before.missed)
+        .map(|(after, before)| after - before)
+        .collect();
     println!(
-        "scrapes left out of {} well targets: {}",
-        missed.0, missed.1
+        "scrapes left out of {well} well targets: {} (behind one that waited for its turn {}, whose \
+         answer took too long {}, that waited to be written {}); before the measurement {}; not \
+         stored {}",
+        left_out.iter().sum::<f64>(),
+        left_out[0],
+        left_out[1],
+        left_out[2],
+        before.missed.iter().sum::<f64>(),
+        after.not_stored,
     );
+    let latest_ms = at(1_000).unwrap_or(f64::NAN);
+    let is_kept_up =
+        left_out.iter().sum::<f64>() + after.not_stored == 0.0 && latest_ms <= LATE_MS_MAX;
+    let (verb, end) = match is_kept_up {
+        true => ("are kept up with", ""),
+        false => (
+            "are too many",
+            ": a scrape of a well target was left out, not stored or over an interval late",
+        ),
+    };
+    println!("{nodes} nodes {verb}{end}");
     Ok(())
+}
+
+/// What the server counts, at one time.
+#[derive(Debug, Clone, Copy)]
+struct Figures {
+    values: f64,
+    bytes: f64,
+    flushes: f64,
+    /// Scrapes of well targets that were left out: behind one that waited for its turn, whose answer
+    /// took too long, that waited to be written.
+    missed: [f64; 3],
+    not_stored: f64,
+    is_flushing: bool,
+}
+
+impl Figures {
+    fn of(server: &Server) -> Result<Self, Box<dyn Error>> {
+        let text = server.get("/metrics")?;
+        let figure = |name: &str| -> Result<f64, Box<dyn Error>> {
+            let line = text.lines().find_map(|line| {
+                let rest = line.strip_prefix("plimsoll_")?.strip_prefix(name)?;
+                rest.strip_prefix(' ')
+            });
+            Ok(line
+                .ok_or_else(|| format!("no figure {name}"))?
+                .trim()
+                .parse()?)
+        };
+        Ok(Self {
+            values: figure("values_written_total")?,
+            bytes: figure("scrape_bytes_total")?,
+            flushes: figure("flushes_total")?,
+            missed: missed(server)?,
+            not_stored: figure("scrapes_not_stored_total")?,
+            is_flushing: figure("flushing")? > 0.0,
+        })
+    }
+
+    /// A line where scrapes were left out or a flush ended since `before`.
+    fn say_change(self, before: Self, after_s: u64) {
+        let [turn, answer, write] =
+            [0, 1, 2].map(|index| self.missed[index] - before.missed[index]);
+        let flushes = self.flushes - before.flushes;
+        if turn + answer + write + flushes > 0.0 || self.is_flushing {
+            let state = if self.is_flushing {
+                ", flushing now"
+            } else {
+                ""
+            };
+            println!(
+                "at {after_s} s: left out behind a turn {turn}, an answer {answer}, a write {write}; \
+                 {flushes} flushes ended{state}"
+            );
+        }
+    }
 }
 
 fn targets(server: &Server) -> Result<Vec<Value>, Box<dyn Error>> {
@@ -140,19 +236,15 @@ fn lateness(server: &Server) -> Result<Vec<f64>, Box<dyn Error>> {
     Ok(ends.collect())
 }
 
-/// Well targets, and how many scrapes were left out of them since the start.
-fn missed(server: &Server) -> Result<(usize, u64), Box<dyn Error>> {
-    let targets = targets(server)?;
-    let missed = targets
-        .iter()
-        .filter_map(|target| target["missed"].as_u64());
-    Ok((targets.len(), missed.sum()))
-}
-
-fn figure(server: &Server, name: &str) -> Result<f64, Box<dyn Error>> {
-    let text = server.get("/metrics")?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    Ok(line.ok_or("a figure is there")?.trim().parse()?)
+/// How many scrapes were left out of well targets since the start, by reason.
+fn missed(server: &Server) -> Result<[f64; 3], Box<dyn Error>> {
+    let mut sums = [0.0; 3];
+    for target in targets(server)? {
+        for (sum, reason) in sums.iter_mut().zip(["turn", "answer", "write"]) {
+            *sum += target["missed_by"][reason].as_f64().unwrap_or(f64::NAN);
+        }
+    }
+    Ok(sums)
 }
 
 fn pause(seconds: u64) {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub(super) struct Client {
     token_file: Option<PathBuf>,
     body_bytes_max: usize,
     deadline: Duration,
+    /// Bytes of bodies, unpacked, since they were last asked for.
+    body_bytes: AtomicU64,
 }
 
 /// The clients of HTTP that targets share: thousands of nodes are trusted alike, and a client of its
@@ -107,7 +110,13 @@ impl Client {
             token_file,
             body_bytes_max: options.scrape_body_bytes_max,
             deadline: options.deadline,
+            body_bytes: AtomicU64::new(0),
         })
+    }
+
+    /// How many bytes of bodies came, unpacked, since this was last asked.
+    pub(super) fn take_body_bytes(&self) -> u64 {
+        self.body_bytes.swap(0, Ordering::Relaxed)
     }
 
     /// The text of a page.
@@ -166,6 +175,8 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
+        self.body_bytes
+            .fetch_add(body.len() as u64, Ordering::Relaxed);
         Ok(body)
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use self::kubelet::Kubelet;
 use super::client::{Client, Page};
 use super::target::{CadvisorPage, NodeState, shown};
-use super::{Error, Options, Scraped, Shared, Target, target};
+use super::{Error, Options, Place as Room, Scraped, Shared, Target, target};
 use crate::cadvisor::{self, Images, Source};
 use crate::cgroup::{Collector, Paths};
 use crate::generic::{self, Rules};
@@ -38,6 +38,17 @@ enum Kind {
     Kubelet(Box<Kubelet>),
     Cgroups(Box<Cgroups>),
     Generic(Box<Generic>),
+}
+
+impl Kind {
+    fn client(&self) -> Option<&Client> {
+        match self {
+            Self::Cadvisor(cadvisor) => Some(&cadvisor.client),
+            Self::Kubelet(kubelet) => Some(kubelet.client()),
+            Self::Generic(generic) => Some(&generic.client),
+            Self::Cgroups(_) => None,
+        }
+    }
 }
 
 struct Generic {
@@ -143,6 +154,11 @@ impl Puller {
         &self.shown
     }
 
+    /// Waits for the room that a scrape takes until it is written.
+    pub(super) async fn room(&self, scraped: &Scraped) -> Option<Room> {
+        self.shared.unwritten.place(&scraped.batch).await
+    }
+
     /// Takes what is known of the node now.
     pub(super) fn take_state(&mut self, state: NodeState) {
         self.state = state;
@@ -170,6 +186,7 @@ impl Puller {
                 0
             }
         };
+        scraped.body_bytes = self.kind.client().map_or(0, Client::take_body_bytes);
         rejected += scraped.limit(options);
         scraped.warnings.extend(skew(&scraped.batch, now));
         let samples = scraped.batch.len();

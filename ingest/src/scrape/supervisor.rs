@@ -227,7 +227,7 @@ impl Supervisor {
 
 /// When in the interval a target is scraped: anywhere, but for one target always the same, so
 /// that thousands do not answer at a time, and a restart changes nothing.
-fn phase(name: &str, interval: Duration) -> Duration {
+pub(super) fn phase(name: &str, interval: Duration) -> Duration {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
     let interval_ns = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);

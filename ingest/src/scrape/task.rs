@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::missed::{Missed, Waits};
 use super::pull::Puller;
 use super::target::{NodeState, Readiness};
 use super::{Options, Scraped};
@@ -23,7 +24,7 @@ pub(super) async fn run(
     mut shutdown: watch::Receiver<bool>,
 ) {
     let mut due = Instant::now() + phase;
-    let (mut failures, mut missed) = (0, 0);
+    let (mut failures, mut missed) = (0, Missed::default());
     let work = async {
         loop {
             sleep_until(due).await;
@@ -35,11 +36,24 @@ pub(super) async fn run(
                 true => 0,
                 false => failures + 1,
             };
+            let (turn, answer) = (scraped.late, scraped.took);
+            let read = Instant::now();
+            scraped.room = puller.room(&scraped).await;
             if sink.send(scraped).await.is_err() {
                 return;
             }
-            let (next, skipped) = next(due, Instant::now(), failures, known.readiness, &options);
-            (due, missed) = (next, missed + skipped);
+            let now = Instant::now();
+            let (next, skipped) = next(due, now, failures, known.readiness, &options);
+            due = next;
+            if skipped > 0 {
+                let write = now - read;
+                let waits = Waits {
+                    turn,
+                    answer,
+                    write,
+                };
+                missed.add(skipped, waits);
+            }
         }
     };
     tokio::select! {

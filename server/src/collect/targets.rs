@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use plimsoll_engine::Timestamp;
-use plimsoll_ingest::scrape::Scraped;
+use plimsoll_ingest::scrape::{Missed, Scraped};
 
 /// A target that is not heard of for so long is gone: longer than any wait between scrapes.
 const AGE_NS_MAX: i64 = 15 * 60 * 1_000_000_000;
@@ -34,7 +34,7 @@ pub(crate) struct Seen {
     /// How much later than it was due it began.
     pub(crate) late: Duration,
     /// Scrapes that were left out since the start, because the one before took too long.
-    pub(crate) missed: u64,
+    pub(crate) missed: Missed,
     pub(crate) points: usize,
     /// Values of the payloads that went into the points.
     pub(crate) kept: usize,
@@ -71,11 +71,13 @@ impl Seen {
 }
 
 impl Targets {
-    /// Takes the last scrape of a target.
-    pub(super) fn note(&self, target: &str, mut seen: Seen) {
+    /// Takes the last scrape of a target; answers what was left out since the one before.
+    pub(super) fn note(&self, target: &str, mut seen: Seen) -> Missed {
         let mut known = self.0.lock();
+        let mut missed = seen.missed;
         // Thousands of targets have the same names: one text each is enough.
         if let Some(before) = known.targets.get(target) {
+            missed = missed.since(before.missed);
             let series = seen.series.into_iter().map(|(name, count)| {
                 let known = before.series.get_key_value(&name);
                 (known.map_or(name, |(known, _)| Arc::clone(known)), count)
@@ -89,6 +91,7 @@ impl Targets {
             let is_there = |seen: &Seen| now.saturating_sub(seen.time.0) < AGE_NS_MAX;
             known.targets.retain(|_, seen| is_there(seen));
         }
+        missed
     }
 
     /// All of them, by name.

@@ -79,7 +79,7 @@ async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<()
     let forwarding = Forwarding::start(app);
     let monitor = Monitor::start(app, config)?;
     let querier = Querier::start(app, config);
-    let collecting = Collecting::start(app, &config.sources)?;
+    let collecting = Collecting::start(app, config)?;
     let (maintenance, broken) = Maintenance::start(app, config.engine.durability);
     print(&greeting(config, &listener));
     tracing::info!(address = %listener.address, "started");

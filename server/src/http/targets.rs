@@ -73,7 +73,12 @@ fn in_json(targets: &Targets, with_series: bool) -> Value {
             "time": time(seen),
             "took_ms": ms(seen.took),
             "late_ms": ms(seen.late),
-            "missed": seen.missed,
+            "missed": seen.missed.sum(),
+            "missed_by": {
+                "turn": seen.missed.turn,
+                "answer": seen.missed.answer,
+                "write": seen.missed.write,
+            },
             "points": seen.points,
             "kept": seen.kept,
             "dropped": seen.dropped,
@@ -132,13 +137,17 @@ fn page_of(name: &str, seen: &Seen) -> String {
         &mut out,
         format_args!(
             "<p><a href=\"?\">All targets</a></p><h1>{}</h1><p>Read at {} in {:.1} ms; {} points; {} \
-             scrapes were left out since the start.</p><p>{}</p><h2>Dropped</h2><table><tr><th>values\
+             scrapes were left out since the start ({} behind one that waited for its turn, {} behind \
+             one whose answer took too long, {} behind one that waited to be written).</p><p>{}</p><h2>Dropped</h2><table><tr><th>values\
              <th>why",
             escaped(name),
             time(seen),
             ms(seen.took),
             seen.points,
-            seen.missed,
+            seen.missed.sum(),
+            seen.missed.turn,
+            seen.missed.answer,
+            seen.missed.write,
             problems(seen)
         ),
     );

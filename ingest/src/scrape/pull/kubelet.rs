@@ -15,10 +15,13 @@ use crate::names::{Mapped, Place};
 use crate::profile::Naming;
 use crate::prometheus;
 use crate::scrape::client::{Client, Page};
+use crate::scrape::supervisor::phase;
 use crate::scrape::target::shown;
 use crate::scrape::{Error, Options, Scraped};
 
-/// How long a list of pods is good: only what seldom changes is taken from it.
+/// How long a list of pods is good: only what seldom changes is taken from it. A target's first one
+/// is good for a part of it, so that those of targets that began together are not all read again in
+/// one interval.
 const PODS_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// A Kubelet and what is remembered of it.
@@ -36,6 +39,7 @@ pub(super) struct Kubelet {
     /// Whether nobody has asked for them yet.
     pods_are_new: bool,
     pods_asked: Option<Instant>,
+    pods_good_for: Duration,
     pods_warning: Option<String>,
 }
 
@@ -80,8 +84,13 @@ impl Kubelet {
             pod_list: None,
             pods_are_new: false,
             pods_asked: None,
+            pods_good_for: phase(base.as_str(), PODS_AGE_MAX),
             pods_warning: None,
         }
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
     }
 
     /// The list of pods, once each time that it was read.
@@ -100,7 +109,7 @@ impl Kubelet {
     ) -> usize {
         let pods_are_old = self
             .pods_asked
-            .is_none_or(|asked| asked.elapsed() >= PODS_AGE_MAX);
+            .is_none_or(|asked| asked.elapsed() >= self.pods_good_for);
         let (reads_metrics, reads_summary) = match self.pages {
             Pages::Full => (true, true),
             Pages::Summary => (false, true),
@@ -175,7 +184,9 @@ impl Kubelet {
 
     /// A list that cannot be read leaves the one before in place.
     async fn take_pods(&mut self, answer: Result<Vec<u8>, Error>) {
-        self.pods_asked = Some(Instant::now());
+        if self.pods_asked.replace(Instant::now()).is_some() {
+            self.pods_good_for = PODS_AGE_MAX;
+        }
         let parsed = match answer {
             Ok(body) => {
                 let parsing = spawn_blocking(move || {

@@ -1,12 +1,13 @@
-//! The threads that do what is due in the engine: one flushes, drops what expired and syncs at
-//! intervals; one merges segments, which takes longer.
+//! The threads that do what is due in the engine: one keeps the log (syncs at intervals, prepares
+//! files); one indexes what is new to the head; one flushes the head and drops what expired; one merges
+//! segments. All but the first may take long and give way to writes and queries.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use plimsoll_engine::Durability;
+use plimsoll_engine::{Durability, Engine, Error};
 use tokio::sync::Notify;
 
 use crate::app::App;
@@ -16,12 +17,16 @@ const EVERY: Duration = Duration::from_millis(100);
 const EVERY_MIN: Duration = Duration::from_millis(1);
 /// How often it looks whether segments are to be merged.
 const MERGE_EVERY: Duration = Duration::from_secs(1);
+/// What the threads that take long have as niceness: a core that others want too gives a flush about
+/// a quarter, a merge a tenth. More, and a head that grows would come to its limit.
+const FLUSH_NICE: i32 = 5;
+const COMPACTION_NICE: i32 = 10;
 
 /// The running threads.
 #[derive(Debug)]
 pub(super) struct Maintenance {
     stopping: Arc<AtomicBool>,
-    threads: [JoinHandle<()>; 2],
+    threads: [JoinHandle<()>; 4],
 }
 
 /// What a thread does until it is told to stop.
@@ -58,10 +63,35 @@ impl Maintenance {
         };
         let threads = [
             start(
-                "maintenance",
-                Box::new(move |app, stop| maintain(app, stop, every)),
+                "log",
+                Box::new(move |app, stop| {
+                    maintain(app, stop, every, "keeping the log", Engine::maintain_log);
+                }),
             ),
-            start("compaction", Box::new(compact)),
+            start(
+                "index",
+                Box::new(|app, stop| {
+                    give_way(FLUSH_NICE);
+                    maintain(app, stop, EVERY, "indexing", |engine| {
+                        engine.maintain_index();
+                        Ok(())
+                    });
+                }),
+            ),
+            start(
+                "flush",
+                Box::new(|app, stop| {
+                    give_way(FLUSH_NICE);
+                    maintain(app, stop, EVERY, "flushing", Engine::maintain_head);
+                }),
+            ),
+            start(
+                "compaction",
+                Box::new(|app, stop| {
+                    give_way(COMPACTION_NICE);
+                    compact(app, stop);
+                }),
+            ),
         ];
         (Self { stopping, threads }, broken)
     }
@@ -79,19 +109,35 @@ impl Maintenance {
     }
 }
 
-fn maintain(app: &App, stopping: &AtomicBool, every: Duration) {
+/// Lowers the priority of the calling thread below that of the others.
+fn give_way(by: i32) {
+    // Linux takes no process for the calling thread, not for all threads of its process.
+    let lowered = rustix::process::getpriority_process(None)
+        .and_then(|nice| rustix::process::setpriority_process(None, nice.saturating_add(by)));
+    if let Err(error) = lowered {
+        tracing::warn!(%error, "a thread that works behind others has the same priority as they");
+    }
+}
+
+fn maintain(
+    app: &App,
+    stopping: &AtomicBool,
+    every: Duration,
+    what: &str,
+    work: impl Fn(&Engine) -> Result<(), Error>,
+) {
     // An error that stays is said once, not ten times a second.
     let mut said = String::new();
     while !stopping.load(Ordering::Acquire) {
-        let text = match app.engine.maintain() {
+        let text = match work(&app.engine) {
             Ok(()) => String::new(),
             Err(error) => error.to_string(),
         };
         if text != said {
             if text.is_empty() {
-                tracing::info!("maintenance works again");
+                tracing::info!("{what} works again");
             } else {
-                tracing::error!("maintenance failed: {text}");
+                tracing::error!("{what} failed: {text}");
             }
             said = text;
         }
