@@ -414,6 +414,182 @@ fn each_series_of_the_summary_is_what_the_page_says_of_each_pod_and_container() 
     }
 }
 
+/// What a summary says of processor, memory and stalls: the series, where it stands, and by what it
+/// is multiplied.
+const STATS: [(Series, &[&str], i64); 13] = [
+    (Series::CpuUsage, &["cpu", "usageCoreNanoSeconds"], 1),
+    (Series::MemoryUsage, &["memory", "usageBytes"], 1),
+    (Series::WorkingSet, &["memory", "workingSetBytes"], 1),
+    (Series::MemoryRss, &["memory", "rssBytes"], 1),
+    (Series::PageFaults, &["memory", "pageFaults"], 1),
+    (Series::MajorPageFaults, &["memory", "majorPageFaults"], 1),
+    (Series::MemorySwap, &["swap", "swapUsageBytes"], 1),
+    // In µs, though documented as ns.
+    (
+        Series::PressureCpuSome,
+        &["cpu", "psi", "some", "total"],
+        1_000,
+    ),
+    (
+        Series::PressureCpuFull,
+        &["cpu", "psi", "full", "total"],
+        1_000,
+    ),
+    (
+        Series::PressureMemorySome,
+        &["memory", "psi", "some", "total"],
+        1_000,
+    ),
+    (
+        Series::PressureMemoryFull,
+        &["memory", "psi", "full", "total"],
+        1_000,
+    ),
+    (
+        Series::PressureIoSome,
+        &["io", "psi", "some", "total"],
+        1_000,
+    ),
+    (
+        Series::PressureIoFull,
+        &["io", "psi", "full", "total"],
+        1_000,
+    ),
+];
+
+/// Whole seconds between a node's, pod's or container's start and the time of its processor's stat.
+fn uptime_ms(stats: &serde_json::Value) -> Option<i64> {
+    let time = |path: &[&str]| text(stats, path).parse::<jiff::Timestamp>().ok();
+    let up = time(&["cpu", "time"])?.duration_since(time(&["startTime"])?);
+    i64::try_from(up.as_millis()).ok()
+}
+
+#[test]
+fn a_summary_alone_gives_processor_memory_and_stalls_of_node_systems_and_containers() {
+    let test = "a_summary_alone_gives_processor_memory_and_stalls_of_node_systems_and_containers";
+    if !is_there(test) {
+        return;
+    }
+    for version in VERSIONS {
+        let body = read(&format!("k8s-{version}-stats-summary"));
+        let summary = Summary::parse(body.as_bytes()).unwrap();
+        let place = place();
+        let payloads = Payloads {
+            summary: Some(&summary),
+            cadvisor: None,
+            pods: None,
+        };
+        let options = Options {
+            place: &place,
+            label_tags: &[],
+            now: NOW,
+            pages: Pages::Summary,
+        };
+        let (mapped, _) = map(payloads, options, &mut Images::default());
+        let page: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let key = |namespace: String, pod: String, container: String| {
+            [namespace, pod, container, String::new()]
+        };
+        let none = String::new;
+        let mut levels: BTreeMap<&str, Vec<([String; 4], &serde_json::Value)>> = BTreeMap::new();
+        let node = &page["node"];
+        let machine = key(none(), none(), "machine".to_owned());
+        levels.insert("node", vec![(machine, node)]);
+        let systems = node["systemContainers"].as_array().unwrap().iter();
+        let systems = systems.map(|one| (key(none(), none(), text(one, &["name"])), one));
+        levels.insert("sys_container", systems.collect());
+        for pod in page["pods"].as_array().unwrap() {
+            let of = |name: &str| text(pod, &["podRef", name]);
+            for one in pod["containers"].as_array().into_iter().flatten() {
+                let key = key(of("namespace"), of("name"), text(one, &["name"]));
+                levels.entry("pod_container").or_default().push((key, one));
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for (level, stats) in levels {
+            assert!(!stats.is_empty(), "{version} {level}");
+            for (series, path, factor) in STATS {
+                let said = stats
+                    .iter()
+                    .filter_map(|(key, stats)| Some((key.clone(), at(stats, path)? * factor)));
+                let said: Values = said.collect();
+                seen.extend((!said.is_empty()).then_some(series));
+                let made = made(&mapped.batch, series, level);
+                assert_eq!(made, said, "{version} {level} {series:?}");
+            }
+            let said = stats
+                .iter()
+                .filter_map(|(key, stats)| Some((key.clone(), uptime_ms(stats)?)));
+            let made = made(&mapped.batch, Series::Uptime, level);
+            assert_eq!(made, said.collect(), "{version} {level} uptime");
+        }
+        // The page of 1.31 has no stalls and knows nothing of swap.
+        assert!(seen.len() >= 6, "{version}: {seen:?}");
+    }
+}
+
+#[test]
+fn the_light_page_gives_processor_working_set_and_uptime_of_node_and_containers() {
+    let test = "the_light_page_gives_processor_working_set_and_uptime_of_node_and_containers";
+    if !is_there(test) {
+        return;
+    }
+    let page = read("eks-metrics-resource");
+    let place = place();
+    let payloads = Payloads {
+        summary: None,
+        cadvisor: Some(&page),
+        pods: None,
+    };
+    let options = Options {
+        place: &place,
+        label_tags: &[],
+        now: NOW,
+        pages: Pages::Resource,
+    };
+    let (mapped, _) = map(payloads, options, &mut Images::default());
+    let lines = page.lines().map(|line| Ok(line.to_owned()));
+    let samples = Scrape::parse(lines).unwrap().samples;
+    let said = |metric: &str, value: &dyn Fn(&Sample) -> f64| -> Values {
+        let of = samples.iter().filter(|sample| sample.metric == metric);
+        let keyed = of.map(|sample| {
+            let label = |name: &str| sample.labels.get(name).unwrap_or_default().to_owned();
+            let container = match label("container") {
+                none if none.is_empty() => "machine".to_owned(),
+                container => container,
+            };
+            let key = [label("namespace"), label("pod"), container, String::new()];
+            (key, value(sample).round() as i64)
+        });
+        keyed.collect()
+    };
+    for (level, prefix, count) in [("pod_container", "container", 4), ("node", "node", 1)] {
+        for (series, metric, scale) in [
+            (Series::CpuUsage, "cpu_usage_seconds_total", 1e9),
+            (Series::WorkingSet, "memory_working_set_bytes", 1.0),
+        ] {
+            let said = said(&format!("{prefix}_{metric}"), &|sample| {
+                number(sample) * scale
+            });
+            assert_eq!(said.len(), count);
+            assert_eq!(
+                made(&mapped.batch, series, level),
+                said,
+                "{level} {series:?}"
+            );
+        }
+    }
+    // Two of the four containers have a start, which has no time of its own.
+    let mut up = said("container_start_time_seconds", &|sample| {
+        number(sample) * 1e3
+    });
+    for start_ms in up.values_mut() {
+        *start_ms = NOW.0 / 1_000_000 - *start_ms;
+    }
+    assert_eq!(up.len(), 2);
+    assert_eq!(made(&mapped.batch, Series::Uptime, "pod_container"), up);
+}
+
 #[test]
 fn what_is_kept_and_dropped_of_each_payload_is_counted_by_its_reason() {
     if !is_there("what_is_kept_and_dropped_of_each_payload_is_counted_by_its_reason") {

@@ -20,6 +20,7 @@ use crate::cgroup::tests::Machine;
 use crate::cri::{self, Container};
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+const INFRA: &str = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
 const NOW: Timestamp = Timestamp(4_000_000_000_000_000_000);
 
 /// What an engine answers to a path; an empty answer is a failed call.
@@ -77,6 +78,31 @@ fn docker(path: &str) -> Vec<u8> {
         r#"[{{"Id":"{ID}","Names":["/shop/db","/web"],"Image":"nginx:1","State":"running",
              "Labels":{{"app":"shop","com.docker.compose.project":"p"}}}},
             {{"Id":"other","Names":null,"Labels":null}}]"#
+    )
+    .into_bytes()
+}
+
+/// As Podman 4.9 answers Docker's call: names with one `/`, full image names, no labels as null, the
+/// infra container of a pod among them with an image of its own or none, and keys of inspecting.
+fn podman(path: &str) -> Vec<u8> {
+    assert_eq!(path, "/containers/json");
+    format!(
+        r#"[{{"Id":"{ID}","Names":["/web"],"Image":"docker.io/library/nginx:latest",
+             "ImageID":"sha256:a72860cb95fd59e9c696c66441c64f18e66915fa26b249911e83c3854477ed9a",
+             "Command":"nginx -g daemon off;","Created":1700000000,
+             "Ports":[{{"IP":"0.0.0.0","PrivatePort":80,"PublicPort":8080,"Type":"tcp"}}],
+             "Labels":{{"app":"shop","maintainer":"NGINX Docker Maintainers <d@nginx.com>",
+                        "PODMAN_SYSTEMD_UNIT":"web.service"}},
+             "State":"running","Status":"Up 3 minutes",
+             "NetworkSettings":{{"Networks":{{"podman":{{"IPAMConfig":null,"Links":null,
+                 "Aliases":["0123456789ab"],"NetworkID":"podman","DriverOpts":null}}}}}},
+             "Mounts":null,"Name":"","Config":null,"NetworkingConfig":null,"Platform":null,
+             "DefaultReadOnlyNonRecursive":false}},
+            {{"Id":"{INFRA}","Names":["/2f1e9ab4c0de-infra"],"Image":"",
+             "ImageID":"sha256:","Command":"","Created":1700000000,"Ports":[],"Labels":null,
+             "State":"running","Status":"Up 3 minutes",
+             "NetworkSettings":{{"Networks":{{}}}},"Mounts":null,"Name":"","Config":null,
+             "NetworkingConfig":null,"Platform":null}}]"#
     )
     .into_bytes()
 }
@@ -145,6 +171,43 @@ async fn docker_says_name_image_and_labels_and_is_asked_once_for_a_container() {
     assert_eq!(container_tags(&first), expected);
     assert_eq!(container_tags(&second), expected);
     assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn podman_says_the_same_in_its_own_way_and_a_pods_infra_container_has_its_name() {
+    let machine = Machine::new();
+    let slice = "cgroup/machine.slice/machine-libpod_pod_2f1e9ab4c0de.slice";
+    let containers = [ID, INFRA].map(|id| format!("{slice}/libpod-{id}.scope/cgroup.procs"));
+    machine.files(&[
+        ("cgroup/cgroup.controllers", ""),
+        (&containers[0], "1\n"),
+        (&containers[1], "2\n"),
+    ]);
+    let asked = serve(&machine.path("docker.sock"), Protocol::Docker, podman);
+    let [first, second] = collect(machine).await;
+    for collected in [first, second] {
+        let tag_sets = collected.batch.tag_sets().iter();
+        let mut found: Vec<&str> = tag_sets
+            .filter(|tags| tags.value("container_id").is_some())
+            .map(|tags| tags.as_str())
+            .collect();
+        found.sort_unstable();
+        let expected = [
+            format!(
+                "app=shop,cluster_name=default,\
+                 container_base_image=docker.io/library/nginx:latest,container_id={ID},\
+                 container_name=web,hostname=h,nodename=h,type=sys_container"
+            ),
+            format!(
+                "cluster_name=default,container_id={INFRA},container_name=2f1e9ab4c0de-infra,\
+                 hostname=h,nodename=h,type=sys_container"
+            ),
+        ];
+        assert_eq!(found, expected);
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    let socket: Socket = "podman:/run/podman/podman.sock".parse().unwrap();
+    assert_eq!(socket.protocol, Protocol::Docker);
 }
 
 #[tokio::test(flavor = "multi_thread")]
