@@ -150,6 +150,46 @@ fn samples_that_come_twice_count_once_and_late_ones_find_their_place() {
 }
 
 #[test]
+fn a_list_of_targets_that_changes_changes_what_is_read() {
+    let counted = || {
+        let scrapes = Arc::new(AtomicI64::new(0));
+        let counter = Arc::clone(&scrapes);
+        let target = serve(move |stream| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            page(
+                stream,
+                "container_memory_rss{id=\"/docker/a\",name=\"a\"} 1\n",
+            )
+        });
+        (target, scrapes)
+    };
+    let [(first, of_first), (second, of_second)] = [counted(), counted()];
+    let data = directory();
+    let list = data.path().join("targets");
+    let write = |target: &str| std::fs::write(&list, format!("cadvisor {target}\n")).unwrap();
+    write(&first);
+    let mut command = support::plimsoll();
+    command
+        .args(["serve", "--no-cgroup", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data.path().join("data"))
+        .args(["--interval", "1s"])
+        .env("PLIMSOLL_TARGETS_FILE", &list);
+    let _server = Server::spawn(&mut command);
+    let reach = |scrapes: &AtomicI64, most: i64| {
+        eventually("it is read", || {
+            (scrapes.load(Ordering::SeqCst) >= most).then_some(())
+        });
+    };
+    reach(&of_first, 1);
+    assert_eq!(of_second.load(Ordering::SeqCst), 0);
+    write(&second);
+    reach(&of_second, 1);
+    let before = of_first.load(Ordering::SeqCst);
+    reach(&of_second, 4);
+    assert_eq!(of_first.load(Ordering::SeqCst), before);
+}
+
+#[test]
 fn the_page_of_targets_is_for_those_who_may_read_the_database() {
     let well = serve(|stream| {
         page(
