@@ -249,6 +249,12 @@ impl Engine {
         Ok(Applied::Changed)
     }
 
+    /// The number of the open head; another one follows when it is flushed.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.state.read().open.id
+    }
+
     /// The data directory.
     #[must_use]
     pub fn directory(&self) -> &std::path::Path {

@@ -20,3 +20,4 @@ mod unindexed;
 pub(crate) use generation::Generation;
 pub(crate) use group::GroupRows;
 pub(crate) use replay::{Fault, Replay};
+pub(crate) use shard::Incoming;

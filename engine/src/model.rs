@@ -4,6 +4,7 @@ mod batch;
 pub(crate) mod tags;
 mod value;
 
+pub(crate) use batch::Place;
 pub use batch::{Batch, Point};
 pub use tags::{TagFinder, TagSet, TagSetBuilder, TagsError};
 pub use value::{FieldType, FieldValue, ValueRef, Values};

@@ -10,7 +10,7 @@ use plimsoll_wal::log::CommitSync;
 use smallvec::SmallVec;
 
 use crate::catalog::{PolicyId, Retention};
-use crate::head::Generation;
+use crate::head::{Generation, Incoming};
 use crate::log::Record;
 use crate::model::{Batch, FieldType, FieldValue, Point, TagSet, Timestamp};
 use crate::partition::{Partition, PartitionId, plan_bounds};
@@ -247,7 +247,13 @@ fn plan<'a>(state: &State, policy: PolicyId, oldest: Timestamp, batch: &'a Batch
     plan
 }
 
-type ColumnKey = (PartitionId, u32, u32, FieldType);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct ColumnKey {
+    measurement: u32,
+    field: u32,
+    field_type: FieldType,
+    partition: PartitionId,
+}
 
 /// Writes the points of a plan, row by row.
 struct Rows<'a> {
@@ -257,9 +263,12 @@ struct Rows<'a> {
     failures: u64,
     /// A column's number, or why it cannot have this type.
     columns: HashMap<ColumnKey, Result<u32, Refused>>,
+    /// The columns of the rows before, by place in the row: most rows have the same.
+    recent: Vec<(ColumnKey, u32)>,
     /// Where tag sets are limited.
     admission: Option<Admission<'a>>,
     values: u64,
+    bytes: isize,
 }
 
 impl<'a> Rows<'a> {
@@ -275,8 +284,10 @@ impl<'a> Rows<'a> {
             batch,
             failures,
             columns: HashMap::new(),
+            recent: Vec::new(),
             admission: None,
             values: 0,
+            bytes: 0,
         }
     }
 
@@ -284,7 +295,7 @@ impl<'a> Rows<'a> {
         for _ in 0..plan.expired {
             written.reject(BEYOND_RETENTION);
         }
-        let mut row: Vec<(u32, &FieldValue)> = Vec::with_capacity(32);
+        let mut row: Vec<Incoming<'a>> = Vec::with_capacity(32);
         let same_row = |a: &(Point<'_>, usize), b: &(Point<'_>, usize)| {
             a.0.tag_set == b.0.tag_set && a.0.time == b.0.time
         };
@@ -306,10 +317,17 @@ impl<'a> Rows<'a> {
             }
             if !row.is_empty() {
                 self.values += row.len() as u64;
-                self.generation
-                    .write_row(tags, partition.id, first.time.0, &row, self.failures);
+                let place = self.batch.place(first.tag_set);
+                self.bytes += self.generation.write_row(
+                    (tags, place),
+                    partition.id,
+                    first.time.0,
+                    &row,
+                    self.failures,
+                );
             }
         }
+        self.generation.add_bytes(self.bytes);
     }
 
     fn refuse(&self, refused: &Refused, written: &mut Written) {
@@ -332,22 +350,29 @@ impl<'a> Rows<'a> {
         &mut self,
         partition: &Partition,
         point: &Point<'a>,
-        row: &mut Vec<(u32, &'a FieldValue)>,
+        row: &mut Vec<Incoming<'a>>,
     ) -> Result<(), Refused> {
         let before = row.len();
         for (field, value) in point.fields {
-            let column = match value {
-                FieldValue::String(text) if text.len() > STRING_BYTES_MAX => {
+            let key = ColumnKey {
+                measurement: point.measurement,
+                field: *field,
+                field_type: value.field_type(),
+                partition: partition.id,
+            };
+            let column = match (value, self.recent.get(row.len())) {
+                (FieldValue::String(text), _) if text.len() > STRING_BYTES_MAX => {
                     let name = |number: u32| &*self.batch.names()[number as usize];
                     Err(limits::string_too_long(
                         name(point.measurement),
                         name(*field),
                     ))
                 }
-                _ => self.column(partition, point.measurement, *field, value.field_type()),
+                (_, Some((recent, column))) if *recent == key => Ok(*column),
+                _ => self.column(partition, key, row.len()),
             };
             match column {
-                Ok(column) => row.push((column, value)),
+                Ok(column) => row.push(Incoming { column, value }),
                 Err(refused) => {
                     row.truncate(before);
                     return Err(refused);
@@ -357,35 +382,28 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    fn column(
-        &mut self,
-        partition: &Partition,
-        measurement: u32,
-        field: u32,
-        field_type: FieldType,
-    ) -> Result<u32, Refused> {
-        let key = (partition.id, measurement, field, field_type);
-        if let Some(known) = self.columns.get(&key) {
-            return known.clone();
+    /// The column of a value that stands at `at` in its row.
+    fn column(&mut self, partition: &Partition, key: ColumnKey, at: usize) -> Result<u32, Refused> {
+        let found = match self.columns.get(&key) {
+            Some(known) => known.clone(),
+            None => {
+                let found = self.find_column(partition, key);
+                self.columns.insert(key, found.clone());
+                found
+            }
+        };
+        if let Ok(column) = found {
+            self.recent.truncate(at);
+            self.recent.push((key, column));
         }
-        let names = self.batch.names();
-        let found = self.find_column(
-            partition,
-            &names[measurement as usize],
-            &names[field as usize],
-            field_type,
-        );
-        self.columns.insert(key, found.clone());
         found
     }
 
-    fn find_column(
-        &self,
-        partition: &Partition,
-        measurement: &Arc<str>,
-        field: &Arc<str>,
-        field_type: FieldType,
-    ) -> Result<u32, Refused> {
+    fn find_column(&self, partition: &Partition, key: ColumnKey) -> Result<u32, Refused> {
+        let names = self.batch.names();
+        let measurement = &names[key.measurement as usize];
+        let field = &names[key.field as usize];
+        let field_type = key.field_type;
         limits::check_name("measurement", measurement)?;
         limits::check_name("field", field)?;
         let (schema, columns_max) = (&partition.schema, self.engine.options.columns_max);

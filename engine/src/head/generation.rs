@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use crate::Result;
 use crate::log::{Record, put_record};
-use crate::model::{FieldType, FieldValue, TagFinder, TagSet, TimeRange, Values};
+use crate::model::{FieldType, Place, TagFinder, TagSet, TimeRange, Values};
 use crate::partition::{PartitionId, Schema};
 use crate::predicate::TagPredicate;
 use crate::snapshot::Rows;
@@ -53,9 +53,6 @@ pub(crate) struct Generation {
 /// Finding one tag in the texts of a tag set takes as long as looking at so many values of the index.
 const VALUES_FOR_TAGS: u64 = 8;
 
-/// One column's part in a row that is to be written.
-pub(crate) type RowValue<'a> = (u32, &'a FieldValue);
-
 impl Generation {
     /// An empty generation; says so in the log.
     pub(crate) fn new(id: u64) -> Self {
@@ -85,7 +82,7 @@ impl Generation {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    pub(super) fn add_bytes(&self, grown: isize) {
+    pub(crate) fn add_bytes(&self, grown: isize) {
         // Wraps around: what shrinks was counted before.
         self.bytes
             .fetch_add(grown.cast_unsigned(), Ordering::Relaxed);
@@ -274,23 +271,17 @@ impl Generation {
         Some(then(&mut shard, entry as usize))
     }
 
-    /// Writes the values of one tag set and time.
+    /// Writes the values of one tag set and time; answers by how much the memory grew, which the
+    /// caller adds up. The tag set comes with the place where it may be.
     pub(crate) fn write_row(
         &self,
-        tags: &TagSet,
+        (tags, place): (&TagSet, &Place),
         partition: PartitionId,
         time: i64,
-        values: &[RowValue<'_>],
+        incoming: &[Incoming<'_>],
         failures: u64,
-    ) {
-        let incoming: smallvec::SmallVec<[Incoming<'_>; 16]> = values
-            .iter()
-            .map(|(column, value)| Incoming {
-                column: *column,
-                value,
-            })
-            .collect();
-        let (id, effect) = self.with_entry(tags, |shard, entry| {
+    ) -> isize {
+        let (id, effect) = self.with_entry(tags, place, |shard, entry| {
             let target = RowTarget {
                 entry,
                 partition,
@@ -299,13 +290,13 @@ impl Generation {
                 type_of: &|column| self.type_of(column),
                 next_group: &|| self.next_group.fetch_add(1, Ordering::Relaxed),
             };
-            let effect = shard.write_row(&target, &incoming);
+            let effect = shard.write_row(&target, incoming);
             (shard.entries[entry].id, effect)
         });
-        self.add_bytes(effect.bytes);
         if !effect.columns_added.is_empty() {
             self.pend_columns(id, &effect.columns_added);
         }
+        effect.bytes
     }
 
     fn type_of(&self, column: u32) -> FieldType {

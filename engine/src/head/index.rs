@@ -1,5 +1,6 @@
 //! The head's inverted index: postings per tag pair, tag sets per (partition, measurement).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use roaring::RoaringBitmap;
 
 use crate::Result;
 use crate::model::TagSet;
+use crate::model::tags::{raw_pairs, unescaped};
 use crate::partition::PartitionId;
 use crate::predicate::TagIndex;
 
@@ -114,6 +116,26 @@ fn thread_of(key: &str, threads: usize) -> usize {
     crc32fast::hash(key.as_bytes()) as usize % threads
 }
 
+/// The keys of the tag set before, by place: most have the same.
+#[derive(Debug, Default)]
+struct Keys<'a> {
+    /// As they stand in the text, and without escapes where they are the thread's own.
+    seen: Vec<(&'a str, Option<Cow<'a, str>>)>,
+}
+
+impl<'a> Keys<'a> {
+    /// The key at a place without its escapes, if it is the thread's.
+    fn own(&mut self, at: usize, raw: &'a str, is_own: impl Fn(&str) -> bool) -> Option<&str> {
+        if self.seen.get(at).is_none_or(|(seen, _)| *seen != raw) {
+            let key = unescaped(raw);
+            let own = is_own(&key).then_some(key);
+            self.seen.truncate(at);
+            self.seen.push((raw, own));
+        }
+        self.seen[at].1.as_deref()
+    }
+}
+
 /// Grows with the tag sets of one generation and leaves with it.
 #[derive(Debug, Default)]
 pub(crate) struct HeadIndex {
@@ -154,11 +176,13 @@ impl HeadIndex {
                 .map(|(thread, mut part)| {
                     scope.spawn(move || {
                         let mut bytes = 0;
+                        let mut keys = Keys::default();
                         for (id, tags) in tag_sets {
-                            let own = tags.pairs();
-                            let own = own.filter(|(key, _)| thread_of(key, threads) == thread);
-                            for (key, value) in own {
-                                bytes += insert(&mut part, &key, &value, *id);
+                            for (at, (key, value)) in raw_pairs(tags.as_str()).enumerate() {
+                                let is_own = |key: &str| thread_of(key, threads) == thread;
+                                if let Some(key) = keys.own(at, key, is_own) {
+                                    bytes += insert(&mut part, key, &unescaped(value), *id);
+                                }
                             }
                         }
                         (part, bytes)

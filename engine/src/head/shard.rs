@@ -23,10 +23,29 @@ pub(crate) struct TagEntry {
     groups: SmallVec<[u32; 2]>,
 }
 
+/// A tag set's place in the table: with part of its hash, so that the table grows, and looks at
+/// neighbours, without a look at their texts.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    hash: u32,
+    entry: u32,
+}
+
+impl Slot {
+    fn part_of(hash: u64) -> u32 {
+        u32::try_from(hash >> 32).expect("half of the bits")
+    }
+
+    /// The hash that the table goes by.
+    fn spread(part: u32) -> u64 {
+        u64::from(part).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
-    by_tags: HashTable<u32>,
+    by_tags: HashTable<Slot>,
     pub(crate) entries: Vec<TagEntry>,
     pub(crate) groups: Vec<RowGroup>,
     pub(crate) room: Room,
@@ -70,20 +89,15 @@ pub(crate) struct RowEffect {
 impl Shard {
     /// The entry of `tags`, if it is here. `hash` is that of its canonical text.
     pub(crate) fn find(&self, hash: u64, tags: &TagSet) -> Option<usize> {
-        let found = self
-            .by_tags
-            .find(hash, |index| self.entries[*index as usize].tags == *tags);
-        found.map(|index| *index as usize)
+        let hash = Slot::part_of(hash);
+        let found = self.by_tags.find(Slot::spread(hash), |slot| {
+            slot.hash == hash && self.entries[slot.entry as usize].tags == *tags
+        });
+        found.map(|slot| slot.entry as usize)
     }
 
-    /// Adds an entry; logs it where `log` says so.
-    pub(crate) fn add_tag_set(
-        &mut self,
-        hash: u64,
-        id: u32,
-        tags: TagSet,
-        hash_of: impl Fn(&TagSet) -> u64,
-    ) -> usize {
+    /// Adds an entry. `hash` is that of its canonical text.
+    pub(crate) fn add_tag_set(&mut self, hash: u64, id: u32, tags: TagSet) -> usize {
         let index = self.entries.len();
         let number = u32::try_from(index).expect("ids are u32, and a shard holds some of them");
         self.entries.push(TagEntry {
@@ -91,9 +105,14 @@ impl Shard {
             tags,
             groups: SmallVec::new(),
         });
-        let entries = &self.entries;
+        let slot = Slot {
+            hash: Slot::part_of(hash),
+            entry: number,
+        };
         self.by_tags
-            .insert_unique(hash, number, |at| hash_of(&entries[*at as usize].tags));
+            .insert_unique(Slot::spread(slot.hash), slot, |slot| {
+                Slot::spread(slot.hash)
+            });
         index
     }
 

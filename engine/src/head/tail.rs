@@ -63,7 +63,10 @@ impl Before<'_> {
 fn put(out: &mut Vec<u8>, control: usize, nibble: usize, difference: u64) {
     let len = 8 - difference.leading_zeros() as usize / 8;
     out[control + nibble / 2] |= small(len) << (nibble % 2 * 4);
-    out.extend_from_slice(&difference.to_le_bytes()[..len]);
+    // All eight bytes are one store, some of them a call.
+    let end = out.len() + len;
+    out.extend_from_slice(&difference.to_le_bytes());
+    out.truncate(end);
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a nibble")]
@@ -83,6 +86,13 @@ pub(super) fn put_row(
     out.resize(control + control_bytes(types.len()), 0);
     let expected = before.time.wrapping_add(before.step);
     put(out, control, 0, zigzag(time.wrapping_sub(expected)));
+    if values.len() == types.len() {
+        for (slot, (field_type, (_, value))) in types.iter().zip(values).enumerate() {
+            let difference = difference(*field_type, before.value(slot), *value);
+            put(out, control, slot + 1, difference);
+        }
+        return;
+    }
     let mut next = values.iter().peekable();
     for (slot, field_type) in types.iter().enumerate() {
         match next.next_if(|(at, _)| *at == slot) {

@@ -253,12 +253,14 @@ fn put_number(out: &mut Vec<u8>, field_type: FieldType, base: u64, value: u64) -
     match field_type {
         FieldType::Float => {
             let xor = value ^ base;
-            let bytes = xor.to_be_bytes();
             let start = (xor.leading_zeros() / 8) as usize;
             let end = 8 - (xor.trailing_zeros() / 8) as usize;
             #[expect(clippy::cast_possible_truncation, reason = "both are at most 8")]
             out.push((start << 4 | (end - start)) as u8);
-            out.extend_from_slice(&bytes[start..end]);
+            // All eight bytes are one store, some of them a call.
+            let at = out.len();
+            out.extend_from_slice(&(xor << (start * 8)).to_be_bytes());
+            out.truncate(at + end - start);
         }
         FieldType::Boolean => {}
         _ => put(out, zigzag(value.wrapping_sub(base).cast_signed())),

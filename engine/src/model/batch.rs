@@ -5,6 +5,7 @@
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
@@ -19,6 +20,8 @@ pub struct Batch {
     /// Numbers of the tag sets, by the hash of their texts.
     tag_set_ids: HashTable<u32>,
     hasher: DefaultHashBuilder,
+    /// Where the engine found each tag set the last time.
+    places: Vec<Place>,
     points: Vec<Entry>,
     fields: Vec<(u32, FieldValue)>,
 }
@@ -29,6 +32,27 @@ struct Entry {
     tag_set: u32,
     time: Timestamp,
     fields_end: u32,
+}
+
+/// Where a tag set was found in a head: what a batch that is written again and again with other
+/// points saves is the look for it. It may be stale, so who uses it compares what is there.
+#[derive(Debug, Default)]
+pub(crate) struct Place(AtomicU64);
+
+impl Clone for Place {
+    fn clone(&self) -> Self {
+        Self(AtomicU64::new(self.get()))
+    }
+}
+
+impl Place {
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, place: u64) {
+        self.0.store(place, Ordering::Relaxed);
+    }
 }
 
 /// One point of a batch. Name and tag-set numbers index [`Batch::names`] and [`Batch::tag_sets`].
@@ -72,6 +96,7 @@ impl Batch {
         }
         let id = number(self.tag_sets.len());
         self.tag_sets.push(tags.clone());
+        self.places.push(Place::default());
         let tag_sets = &self.tag_sets;
         self.tag_set_ids
             .insert_unique(hash, id, |id| hash_of(&tag_sets[*id as usize]));
@@ -97,6 +122,19 @@ impl Batch {
                 fields_end,
             });
         }
+    }
+
+    /// Takes all points out. Names and tag sets stay, with their numbers.
+    pub fn clear_points(&mut self) {
+        self.points.clear();
+        self.fields.clear();
+    }
+
+    /// How much memory it keeps for points.
+    #[must_use]
+    pub fn room_bytes(&self) -> usize {
+        self.points.capacity() * size_of::<Entry>()
+            + self.fields.capacity() * size_of::<(u32, FieldValue)>()
     }
 
     /// Adds a point; a convenience for callers that are not in a hurry.
@@ -139,6 +177,11 @@ impl Batch {
     #[must_use]
     pub fn tag_sets(&self) -> &[TagSet] {
         &self.tag_sets
+    }
+
+    /// Where the engine found a tag set the last time.
+    pub(crate) fn place(&self, tag_set: u32) -> &Place {
+        &self.places[tag_set as usize]
     }
 
     /// How many points.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use memchr::{memchr, memchr3, memmem};
+use memchr::{memchr, memchr2, memchr3, memmem};
 
 /// A tag set in canonical form.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -167,10 +167,14 @@ fn token(text: &str, end: u8) -> (Cow<'_, str>, &str) {
 fn raw_token(text: &str, end: u8) -> (&str, &str) {
     let bytes = text.as_bytes();
     let mut at = 0;
-    while at < bytes.len() && bytes[at] != end {
-        at += 1 + usize::from(is_escape(bytes, at));
+    while let Some(found) = memchr2(end, b'\\', &bytes[at..]) {
+        let here = at + found;
+        if bytes[here] == end {
+            return (&text[..here], &text[here + 1..]);
+        }
+        at = here + 1 + usize::from(is_escape(bytes, here));
     }
-    (&text[..at], text.get(at + 1..).unwrap_or(""))
+    (text, "")
 }
 
 /// A key or value of canonical text, without its escapes.

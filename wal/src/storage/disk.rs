@@ -4,7 +4,7 @@
 //! It never retries a failed write or sync.
 
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -130,8 +130,12 @@ fn read_whole(file: &DiskFile, len_bytes: u64) -> Result<Vec<u8>> {
     let len = usize::try_from(len_bytes).map_err(|_| too_large())?;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(len).map_err(|_| too_large())?;
-    bytes.resize(len, 0);
-    file.read_at(0, &mut bytes)?;
+    // Into room that was not zeroed before: logs of a GB are read so.
+    let read = (&file.file).take(len_bytes).read_to_end(&mut bytes);
+    read.map_err(|source| file.error("read", source))?;
+    if bytes.len() < len {
+        return Err(file.error("read", io::ErrorKind::UnexpectedEof));
+    }
     Ok(bytes)
 }
 
