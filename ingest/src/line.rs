@@ -22,6 +22,7 @@ mod key;
 mod lines;
 mod names;
 mod precision;
+mod quick;
 mod reason;
 mod scan;
 mod time;
@@ -29,6 +30,7 @@ mod time;
 #[cfg(test)]
 mod tests;
 
+use memchr::{memchr, memrchr};
 use plimsoll_engine::model::Batch;
 use plimsoll_engine::{FieldValue, Timestamp};
 
@@ -37,6 +39,7 @@ pub use self::reason::Reason;
 
 use self::key::{TagPart, Tags};
 use self::names::Names;
+use self::quick::Quick;
 use self::time::Times;
 
 /// The largest measurement and tags of a line, in bytes, as InfluxDB has it.
@@ -139,23 +142,150 @@ pub fn partial_write(reason: &str, dropped: usize) -> String {
 /// replacement characters, and refused in names and tags.
 #[must_use]
 pub fn parse(body: &[u8], precision: Precision, now: Timestamp) -> Parsed {
-    let mut parser = Parser::new(precision, now);
-    let mut at = 0;
-    while let Some(line) = lines::next(body, &mut at) {
-        if let Err(reason) = parser.line(line) {
-            parser.reject(line, reason);
-        }
-    }
-    parser.finish()
+    LineReader::default().parse(body, precision, now)
 }
 
-/// What is kept from line to line.
+/// Parses one body after the other, and keeps from each to the next what most repeat: names, tag
+/// sets, room.
+///
+/// ```
+/// use plimsoll_engine::Timestamp;
+/// use plimsoll_ingest::line::{LineReader, Precision};
+///
+/// let mut reader = LineReader::default();
+/// for body in [b"cpu,pod=web value=1 17", b"cpu,pod=web value=2 18"] {
+///     let parsed = reader.parse(body, Precision::Seconds, Timestamp(0));
+///     assert_eq!(parsed.batch.len(), 1);
+///     reader.give_back(parsed.batch); // once it is written
+/// }
+/// ```
+#[derive(Debug, Default)]
+pub struct LineReader {
+    measurements: Names,
+    fields: Names,
+    /// The places of the last line's field keys.
+    keys: Vec<usize>,
+    tags: Tags,
+    values: Vec<(u32, FieldValue)>,
+    /// What the numbers above belong to, between bodies.
+    batch: Option<Batch>,
+    period: u64,
+}
+
+impl LineReader {
+    /// As [`parse()`].
+    #[must_use]
+    pub fn parse(&mut self, body: &[u8], precision: Precision, now: Timestamp) -> Parsed {
+        self.parse_pieces(&[body], precision, now)
+    }
+
+    /// As [`Self::parse`], of a body in pieces, which are not put together: only lines that begin
+    /// in one and end in another are copied.
+    #[must_use]
+    pub fn parse_pieces(
+        &mut self,
+        pieces: &[impl AsRef<[u8]>],
+        precision: Precision,
+        now: Timestamp,
+    ) -> Parsed {
+        let mut parser = self.begin(precision, now);
+        // The start of a line whose end is in a piece to come.
+        let mut begun: Vec<u8> = Vec::new();
+        for (number, piece) in pieces.iter().enumerate() {
+            let mut piece = piece.as_ref();
+            if !begun.is_empty() {
+                let end = memchr(b'\n', piece).map_or(piece.len(), |end| end + 1);
+                begun.extend_from_slice(&piece[..end]);
+                piece = &piece[end..];
+                if begun.last() == Some(&b'\n') {
+                    let done = parser.whole_lines(&begun);
+                    begun.drain(..done);
+                }
+            }
+            if begun.is_empty() {
+                let end = memrchr(b'\n', piece).map_or(0, |end| end + 1);
+                let done = parser.whole_lines(&piece[..end]);
+                piece = &piece[done..];
+                if done == end {
+                    begun.extend_from_slice(piece);
+                    continue;
+                }
+            } else if begun.last() != Some(&b'\n') {
+                continue;
+            }
+            // A newline that ends no line: what is left is looked at as a whole.
+            begun.extend_from_slice(piece);
+            for piece in &pieces[number + 1..] {
+                begun.extend_from_slice(piece.as_ref());
+            }
+            break;
+        }
+        parser.lines(&begun);
+        parser.finish()
+    }
+
+    fn begin(&mut self, precision: Precision, now: Timestamp) -> Parser<'_> {
+        let batch = match self.batch.take() {
+            Some(batch) => batch,
+            None => {
+                // The batch of the last body did not come back.
+                self.forget();
+                Batch::default()
+            }
+        };
+        Parser {
+            parsed: Parsed {
+                batch,
+                ..Parsed::default()
+            },
+            reader: self,
+            times: Times::new(precision, now),
+            tag_drops: Drops::default(),
+            field_drops: Drops::default(),
+        }
+    }
+
+    /// Takes the batch of the last body back, so that the next one finds its names and tag sets.
+    pub fn give_back(&mut self, mut batch: Batch) {
+        batch.clear_points();
+        self.batch = Some(batch);
+    }
+
+    /// Says that it is another `period`, a generation of the engine's head: where less than half of
+    /// the tag sets that are known were used in the last one, all are forgotten.
+    pub fn turn(&mut self, period: u64) {
+        if self.period != period {
+            self.period = period;
+            if !self.tags.turn() {
+                self.batch = None;
+                self.forget();
+            }
+        }
+    }
+
+    /// Roughly how much memory it keeps.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.measurements.bytes()
+            + self.fields.bytes()
+            + self.tags.bytes()
+            + self.values.capacity() * size_of::<(u32, FieldValue)>()
+            + self.batch.as_ref().map_or(0, Batch::room_bytes)
+    }
+
+    fn forget(&mut self) {
+        self.measurements = Names::default();
+        self.fields = Names::default();
+        self.keys.clear();
+        self.tags = Tags::default();
+    }
+}
+
+/// One body that is parsed.
 struct Parser<'a> {
     parsed: Parsed,
-    names: Names<'a>,
-    tags: Tags<'a>,
-    times: Times<'a>,
-    fields: Vec<(u32, FieldValue)>,
+    reader: &'a mut LineReader,
+    times: Times,
     tag_drops: Drops,
     field_drops: Drops,
 }
@@ -173,44 +303,96 @@ impl Drops {
     }
 }
 
-impl<'a> Parser<'a> {
-    fn new(precision: Precision, now: Timestamp) -> Self {
-        Self {
-            parsed: Parsed::default(),
-            names: Names::default(),
-            tags: Tags::default(),
-            times: Times::new(precision, now),
-            fields: Vec::new(),
-            tag_drops: Drops::default(),
-            field_drops: Drops::default(),
+impl Parser<'_> {
+    /// Takes all lines of what is not followed by anything.
+    fn lines(&mut self, body: &[u8]) {
+        let mut at = 0;
+        while at < body.len() {
+            if let Some(len) = self.quick_line(&body[at..]) {
+                at += len;
+                continue;
+            }
+            let Some(line) = lines::next(body, &mut at) else {
+                break;
+            };
+            self.line_or_reject(line);
         }
     }
 
+    /// Takes the lines of what ends in a newline and is followed by more. Answers how many bytes
+    /// they are: fewer where the last newlines do not end a line, being in a quoted value.
+    fn whole_lines(&mut self, body: &[u8]) -> usize {
+        // Whether it is escaped depends on what follows.
+        if body.ends_with(b"\\\n") {
+            return 0;
+        }
+        let mut at = 0;
+        while at < body.len() {
+            if let Some(len) = self.quick_line(&body[at..]) {
+                at += len;
+                continue;
+            }
+            let start = at;
+            let Some(line) = lines::next(body, &mut at) else {
+                break;
+            };
+            if at > body.len() {
+                return start;
+            }
+            self.line_or_reject(line);
+        }
+        body.len()
+    }
+
+    fn line_or_reject(&mut self, line: &[u8]) {
+        if let Err(reason) = self.line(line) {
+            self.reject(line, reason);
+        }
+    }
+
+    fn quick_line(&mut self, rest: &[u8]) -> Option<usize> {
+        let reader = &mut *self.reader;
+        let mut quick = Quick {
+            measurements: &mut reader.measurements,
+            fields: &mut reader.fields,
+            keys: &mut reader.keys,
+            tags: &mut reader.tags,
+            times: &mut self.times,
+            values: &mut reader.values,
+        };
+        quick.line(rest, &mut self.parsed.batch)
+    }
+
     /// Takes one line that is neither blank nor a comment, without white space before it.
-    fn line(&mut self, line: &'a [u8]) -> Result<(), Reason> {
+    fn line(&mut self, line: &[u8]) -> Result<(), Reason> {
         if line.len() > LINE_BYTES_MAX {
             return Err(Reason::LineTooLong { got: line.len() });
         }
         let batch = &mut self.parsed.batch;
+        let LineReader {
+            measurements,
+            fields: names,
+            tags: known,
+            values,
+            ..
+        } = &mut *self.reader;
         let measurement = key::measurement(line)?;
         let (tags, key_end) = match measurement.tags_start {
-            None => (TagPart::Set(self.tags.none(batch)), measurement.end),
-            Some(start) => self.tags.read(line, start, batch)?,
+            None => (TagPart::Set(known.none(batch)), measurement.end),
+            Some(start) => known.read(line, start, batch)?,
         };
         if key_end > KEY_BYTES_MAX {
             return Err(Reason::KeyTooLong { got: key_end });
         }
-        self.fields.clear();
-        let fields = fields::read(line, key_end, &mut self.names, batch, &mut self.fields)?;
+        values.clear();
+        let fields = fields::read(line, key_end, names, batch, values)?;
         if key_end + 4 + fields.key_bytes_max > KEY_BYTES_MAX {
             return Err(Reason::KeyTooLong {
                 got: key_end + 4 + fields.key_bytes_max,
             });
         }
-        if self.fields.len() > FIELDS_MAX {
-            return Err(Reason::TooManyFields {
-                got: self.fields.len(),
-            });
+        if values.len() > FIELDS_MAX {
+            return Err(Reason::TooManyFields { got: values.len() });
         }
         let time = self.times.read(line, fields.end)?;
         let name = &line[..measurement.end];
@@ -219,13 +401,14 @@ impl<'a> Parser<'a> {
                 .add(|| time_is_invalid("tag key", "tag", name));
             return Ok(());
         };
-        if self.fields.is_empty() {
+        if values.is_empty() {
             self.field_drops
                 .add(|| time_is_invalid("field name", "field", name));
             return Ok(());
         }
-        let measurement = self.names.id(name, batch)?;
-        batch.push(measurement, tag_set, time, self.fields.drain(..));
+        let place = measurements.place(name, batch)?;
+        let measurement = measurements.follow(place);
+        batch.push(measurement, tag_set, time, values.drain(..));
         Ok(())
     }
 

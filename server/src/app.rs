@@ -14,6 +14,7 @@ use crate::exit::{Code, Failure};
 use crate::figures::Figures;
 use crate::forward::Feeds;
 use crate::http::{Budget, Requests};
+use crate::lines::LineReaders;
 use crate::queries::Queries;
 use crate::users::Users;
 use crate::workers::Workers;
@@ -51,6 +52,8 @@ pub(crate) struct App {
     pub(crate) shared_secret: Secret,
     /// Memory for the bodies of requests.
     pub(crate) bodies: Arc<Budget>,
+    /// What has parsed lines and will again.
+    pub(crate) lines: LineReaders,
     /// One backup at a time.
     pub(crate) backing_up: parking_lot::Mutex<()>,
 }
@@ -72,6 +75,7 @@ impl App {
             queries: Queries::default(),
             hostname: config.sources.hostname.clone(),
             bodies: Budget::new(config.http.bodies_bytes_max),
+            lines: LineReaders::new(config.engine.head_bytes_max),
             backing_up: parking_lot::Mutex::new(()),
             engine,
             clock,

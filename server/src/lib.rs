@@ -16,6 +16,7 @@ mod figures;
 mod forward;
 mod http;
 mod into;
+mod lines;
 mod logging;
 mod monitor;
 mod queries;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_ingest::line::{self, Precision};
+use plimsoll_ingest::line::{Parsed, Precision};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -133,7 +133,13 @@ async fn write_all(app: Arc<App>, config: UdpConfig, mut batches: mpsc::Receiver
 
 fn write(app: &App, config: &UdpConfig, lines: &[u8]) -> Result<(), String> {
     let precision: Precision = config.precision;
-    let parsed = line::parse(lines, precision, app.clock.now());
+    let lines = app.parse_lines(&[lines], precision, app.clock.now());
+    let outcome = write_parsed(app, config, &lines.parsed);
+    app.end_lines(lines);
+    outcome
+}
+
+fn write_parsed(app: &App, config: &UdpConfig, parsed: &Parsed) -> Result<(), String> {
     if !parsed.batch.is_empty() {
         let written = app
             .engine

@@ -16,10 +16,10 @@ pub(super) struct Read {
 }
 
 /// Reads the fields behind the space at `at` into `out`. A field named `time` is left out.
-pub(super) fn read<'a>(
-    line: &'a [u8],
+pub(super) fn read(
+    line: &[u8],
     at: usize,
-    names: &mut Names<'a>,
+    names: &mut Names,
     batch: &mut Batch,
     out: &mut Vec<(u32, FieldValue)>,
 ) -> Result<Read, Reason> {
@@ -36,10 +36,10 @@ pub(super) fn read<'a>(
 /// Reads fields that hold nothing unusual: keys without escapes, quotes, commas and spaces,
 /// values that are well formed. Answers nothing where something else stands there; what is wrong
 /// with it, if anything, [`careful`] says.
-pub(super) fn plain<'a>(
-    line: &'a [u8],
+pub(super) fn plain(
+    line: &[u8],
     start: usize,
-    names: &mut Names<'a>,
+    names: &mut Names,
     batch: &mut Batch,
     out: &mut Vec<(u32, FieldValue)>,
 ) -> Result<Option<Read>, Reason> {
@@ -63,7 +63,7 @@ pub(super) fn plain<'a>(
         };
         key_bytes_max = key_bytes_max.max(key.len());
         if key != b"time" {
-            out.push((names.field_id(key, batch)?, value));
+            out.push((names.id(key, batch)?, value));
         }
         match line.get(end) {
             None | Some(b' ') => return Ok(Some(Read { end, key_bytes_max })),
@@ -90,7 +90,7 @@ fn plain_value(line: &[u8], start: usize) -> Option<(FieldValue, usize)> {
 }
 
 /// A number or a boolean; nothing where it is neither, or not in range.
-fn unquoted(text: &[u8]) -> Option<FieldValue> {
+pub(super) fn unquoted(text: &[u8]) -> Option<FieldValue> {
     let (last, head) = text.split_last()?;
     match text[0] {
         b'0'..=b'9' | b'-' | b'.' => match last {
@@ -123,10 +123,10 @@ fn boolean(text: &[u8]) -> Option<bool> {
 
 /// Reads any fields: [`scan::fields`] finds the first fault or where they end, then they are
 /// walked.
-pub(super) fn careful<'a>(
-    line: &'a [u8],
+pub(super) fn careful(
+    line: &[u8],
     start: usize,
-    names: &mut Names<'a>,
+    names: &mut Names,
     batch: &mut Batch,
     out: &mut Vec<(u32, FieldValue)>,
 ) -> Result<Read, Reason> {
@@ -149,7 +149,7 @@ pub(super) fn careful<'a>(
             unquoted(value).ok_or(Reason::InvalidNumber)?
         };
         if key != b"time" {
-            out.push((names.field_id(key, batch)?, value));
+            out.push((names.id(key, batch)?, value));
         }
     }
     Ok(Read { end, key_bytes_max })

@@ -1,6 +1,8 @@
 //! The part of a line before its first space: measurement and tags.
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 use memchr::{memchr, memchr2};
 use plimsoll_engine::model::TagSetBuilder;
 use plimsoll_engine::{Batch, TagSet};
@@ -48,25 +50,64 @@ pub(super) enum TagPart {
     HoldsTime,
 }
 
-/// Reads the tag parts of a body's lines, each distinct one once.
-#[derive(Default)]
-pub(super) struct Tags<'a> {
-    last: Option<(&'a [u8], TagPart)>,
-    seen: HashMap<&'a [u8], TagPart>,
+/// Reads the tag parts of lines, each distinct one once.
+#[derive(Debug, Default)]
+pub(super) struct Tags {
+    /// Places in the list, by the hash of what stands in lines.
+    places: HashTable<usize>,
+    list: Vec<Seen>,
+    hasher: DefaultHashBuilder,
+    last: usize,
+    /// How many of the list were used in this turn, and its number.
+    used: usize,
+    turn: u32,
+    bytes: usize,
     none: Option<u32>,
     spans: Vec<Pair>,
     builder: TagSetBuilder,
 }
 
+/// A tag part that was seen, followed by a space.
+#[derive(Debug)]
+struct Seen {
+    hash: u64,
+    raw: Raw,
+    part: TagPart,
+    /// The turn in which it was used last.
+    turn: u32,
+    /// Whether the quick reader may take it: nothing in it can end a line.
+    is_quick: bool,
+}
+
+/// A tag part as it stands in lines.
+#[derive(Debug)]
+enum Raw {
+    /// It is canonical: its text is the tag set's.
+    Canonical(TagSet),
+    Other(Box<[u8]>),
+}
+
+impl Raw {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Canonical(tags) => tags.as_str().as_bytes(),
+            Self::Other(bytes) => bytes,
+        }
+    }
+}
+
+/// What a tag part takes beside its text: its places here and in the batch, allocations' own.
+const TAG_PART_BYTES: usize = size_of::<Seen>() + 64;
+
 /// One tag of a line, by offsets from the start of the line.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Pair {
     start: usize,
     equals: usize,
     end: usize,
 }
 
-impl<'a> Tags<'a> {
+impl Tags {
     /// The empty tag set.
     pub(super) fn none(&mut self, batch: &mut Batch) -> u32 {
         *self
@@ -74,32 +115,109 @@ impl<'a> Tags<'a> {
             .get_or_insert_with(|| batch.tag_set(&TagSet::default()))
     }
 
+    /// Roughly how much memory they take.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Begins a turn; answers whether most of what is known was used in the last one.
+    pub(super) fn turn(&mut self) -> bool {
+        let were_used = self.used * 2 >= self.list.len();
+        self.used = 0;
+        self.turn = self.turn.wrapping_add(1);
+        were_used
+    }
+
     /// Reads the tags that start at `start`, and tells where they end.
     pub(super) fn read(
         &mut self,
-        line: &'a [u8],
+        line: &[u8],
         start: usize,
         batch: &mut Batch,
     ) -> Result<(TagPart, usize), Reason> {
-        if let Some((last, part)) = self.last
-            && let Some(behind) = line[start..].strip_prefix(last)
-            && behind.first() == Some(&b' ')
-        {
-            return Ok((part, start + last.len()));
-        }
         let end = unescaped_space(line, start);
         let raw = &line[start..end.unwrap_or(line.len())];
-        let part = match self.seen.get(raw) {
+        let hash = self.hasher.hash_one(raw);
+        let part = match self.find(hash, raw) {
             // A part that was seen was followed by a space there; here it may not be.
-            Some(part) if end.is_some() => *part,
+            Some(place) if end.is_some() => self.take(place),
             _ => {
                 let part = self.parse(line, start, batch)?;
-                self.seen.insert(raw, part);
+                self.learn(hash, raw, part, batch);
                 part
             }
         };
-        self.last = Some((raw, part));
         Ok((part, start + raw.len()))
+    }
+
+    /// The tag set that `behind` starts with, and its length, where it was seen and holds nothing
+    /// unusual: that of the line before, or the one that was seen behind it, or any.
+    pub(super) fn quick(&mut self, behind: &[u8]) -> Option<(u32, usize)> {
+        let place = [self.last, self.last + 1]
+            .into_iter()
+            .find(|place| {
+                let seen = self.list.get(*place);
+                seen.is_some_and(|seen| {
+                    let rest = behind.strip_prefix(seen.raw.bytes());
+                    seen.is_quick && rest.is_some_and(|rest| rest.first() == Some(&b' '))
+                })
+            })
+            .or_else(|| {
+                let raw = quick_end(behind).map(|end| &behind[..end])?;
+                self.find(self.hasher.hash_one(raw), raw)
+            })?;
+        let seen = &self.list[place];
+        let TagPart::Set(tag_set) = seen.part else {
+            return None;
+        };
+        let len = seen.is_quick.then(|| seen.raw.bytes().len())?;
+        self.take(place);
+        Some((tag_set, len))
+    }
+
+    fn find(&self, hash: u64, raw: &[u8]) -> Option<usize> {
+        let is_same = |place: &usize| {
+            let seen = &self.list[*place];
+            seen.hash == hash && seen.raw.bytes() == raw
+        };
+        self.places.find(hash, is_same).copied()
+    }
+
+    /// Notes that a known part is used.
+    fn take(&mut self, place: usize) -> TagPart {
+        let seen = &mut self.list[place];
+        if seen.turn != self.turn {
+            seen.turn = self.turn;
+            self.used += 1;
+        }
+        self.last = place;
+        seen.part
+    }
+
+    fn learn(&mut self, hash: u64, raw: &[u8], part: TagPart, batch: &Batch) {
+        let place = self.list.len();
+        let tags = match part {
+            TagPart::Set(number) => batch.tag_sets().get(number as usize),
+            TagPart::HoldsTime => None,
+        };
+        let raw = match tags {
+            Some(tags) if tags.as_str().as_bytes() == raw => Raw::Canonical(tags.clone()),
+            _ => Raw::Other(raw.into()),
+        };
+        self.bytes += raw.bytes().len() + TAG_PART_BYTES;
+        let is_quick = memchr2(b'\n', b'"', raw.bytes()).is_none();
+        self.list.push(Seen {
+            hash,
+            raw,
+            part,
+            turn: self.turn,
+            is_quick,
+        });
+        let list = &self.list;
+        self.places
+            .insert_unique(hash, place, |place| list[*place].hash);
+        self.used += 1;
+        self.last = place;
     }
 
     fn parse(&mut self, line: &[u8], start: usize, batch: &mut Batch) -> Result<TagPart, Reason> {
@@ -142,6 +260,21 @@ impl<'a> Tags<'a> {
             return Ok(TagPart::HoldsTime);
         }
         Ok(TagPart::Set(batch.tag_set(&TagSet::from_canonical(text))))
+    }
+}
+
+/// Where a tag part ends, if that is in this line.
+fn quick_end(behind: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let end = at + memchr2(b' ', b'\n', &behind[at..])?;
+        if behind[end] == b'\n' {
+            return None;
+        }
+        if end == 0 || behind[end - 1] != b'\\' {
+            return Some(end);
+        }
+        at = end + 1;
     }
 }
 

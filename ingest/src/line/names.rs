@@ -7,37 +7,96 @@ use plimsoll_engine::Batch;
 
 use super::Reason;
 
-/// Raw names that were seen in this body.
-#[derive(Default)]
-pub(super) struct Names<'a> {
-    ids: HashMap<&'a [u8], u32>,
-    last_field: Option<(&'a [u8], u32)>,
+/// A name that was seen.
+#[derive(Debug)]
+pub(super) struct Name {
+    /// As it stands in lines.
+    pub(super) raw: Box<[u8]>,
+    /// Its number in the batch.
+    pub(super) id: u32,
+    /// The place of the name that stood behind it the last time.
+    next: usize,
+    /// Whether the quick reader may take it: nothing in it can end a line or be white space that is
+    /// skipped.
+    pub(super) is_quick: bool,
 }
 
-impl<'a> Names<'a> {
-    /// The number of a measurement.
-    pub(super) fn id(&mut self, raw: &'a [u8], batch: &mut Batch) -> Result<u32, Reason> {
-        if let Some(id) = self.ids.get(raw) {
-            return Ok(*id);
+/// Raw names that were seen, in order.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    places: HashMap<Box<[u8]>, usize>,
+    list: Vec<Name>,
+    last: usize,
+}
+
+impl Names {
+    /// The number of a name.
+    pub(super) fn id(&mut self, raw: &[u8], batch: &mut Batch) -> Result<u32, Reason> {
+        let place = self.place(raw, batch)?;
+        Ok(self.list[place].id)
+    }
+
+    /// The place of a name in the list; made where it is new.
+    pub(super) fn place(&mut self, raw: &[u8], batch: &mut Batch) -> Result<usize, Reason> {
+        if let Some(place) = self.places.get(raw) {
+            return Ok(*place);
         }
         let name = unescape(raw);
         let name = std::str::from_utf8(&name).map_err(|_| Reason::KeyNotUtf8)?;
         let id = batch.name(name);
-        self.ids.insert(raw, id);
-        Ok(id)
+        let place = self.list.len();
+        self.list.push(Name {
+            raw: raw.into(),
+            id,
+            next: place,
+            is_quick: is_quick(raw),
+        });
+        self.places.insert(raw.into(), place);
+        Ok(place)
     }
 
-    /// The number of a field; most bodies have one, `value`, on every line.
-    pub(super) fn field_id(&mut self, raw: &'a [u8], batch: &mut Batch) -> Result<u32, Reason> {
-        if let Some((last, id)) = self.last_field
-            && last == raw
-        {
-            return Ok(id);
-        }
-        let id = self.id(raw, batch)?;
-        self.last_field = Some((raw, id));
-        Ok(id)
+    /// The name at a place.
+    pub(super) fn at(&self, place: usize) -> Option<&Name> {
+        self.list.get(place)
     }
+
+    /// Where a name is that the quick reader may take.
+    pub(super) fn find_quick(&self, raw: &[u8]) -> Option<usize> {
+        let place = *self.places.get(raw)?;
+        self.list[place].is_quick.then_some(place)
+    }
+
+    /// The place of the name that followed the last one before.
+    pub(super) fn expected(&self) -> Option<usize> {
+        let next = self.list.get(self.last)?.next;
+        self.list[next].is_quick.then_some(next)
+    }
+
+    /// Notes that the name at `place` stood behind the last one; answers its number.
+    pub(super) fn follow(&mut self, place: usize) -> u32 {
+        self.list[self.last].next = place;
+        self.last = place;
+        self.list[place].id
+    }
+
+    /// Roughly how much memory they take.
+    pub(super) fn bytes(&self) -> usize {
+        let own = |name: &Name| 2 * name.raw.len() + size_of::<Name>() + NAME_BYTES;
+        self.list.iter().map(own).sum()
+    }
+}
+
+/// What a name takes beside its text: its place in the map, allocations' own, its copy in the batch.
+const NAME_BYTES: usize = 128;
+
+fn is_quick(raw: &[u8]) -> bool {
+    let unusual = |byte: &u8| {
+        matches!(
+            byte,
+            b'\n' | b'\r' | b'\t' | 0 | b' ' | b',' | b'=' | b'"' | b'\\'
+        )
+    };
+    !raw.iter().any(unusual) && raw != b"time"
 }
 
 /// Takes away the `\` before `,` `"` `=` and space, the escapes of measurements and field keys.

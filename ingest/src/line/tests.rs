@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::{FIELDS_MAX, LINE_BYTES_MAX, Precision, TAGS_MAX, parse, scan};
 
+mod known;
+
 const NOW: Timestamp = Timestamp(1_700_000_000_123_456_789);
 
 fn one(line: &str) -> super::Parsed {

@@ -16,8 +16,11 @@ use crate::app::App;
 
 /// A client that sends nothing for this long is gone.
 const IDLE: Duration = Duration::from_secs(30);
-/// How much room is made before anything has arrived.
-const RESERVE_BYTES_MAX: usize = 1 << 20;
+/// Smaller pieces are put together, so that a body of a byte a piece does not take more memory
+/// than its bytes.
+const PIECE_BYTES_MIN: usize = 4 << 10;
+/// How many times its packed bytes a body is taken to have before it is unpacked.
+const UNPACKED_RATIO_MAX: usize = 32;
 /// How much is unpacked at a time.
 const UNPACK_BYTES: usize = 64 << 10;
 
@@ -25,6 +28,16 @@ const UNPACK_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Received {
     bytes: Bytes,
+    room: Room,
+}
+
+/// A body in the pieces that it came in, and the room that it takes.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    pieces: Vec<Bytes>,
+    /// What came in pieces that are too small to be kept.
+    last: BytesMut,
+    len: usize,
     room: Room,
 }
 
@@ -83,6 +96,18 @@ pub(super) async fn read(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Received, BodyError> {
+    read_pieces(app, headers, body).await.map(Pieces::join)
+}
+
+/// As [`read`], without putting it together.
+///
+/// # Errors
+/// As [`read`].
+pub(super) async fn read_pieces(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Pieces, BodyError> {
     let deadline = app.http.read_body_timeout;
     let room = app.bodies.room();
     tokio::time::timeout(
@@ -98,17 +123,14 @@ async fn gather(
     mut body: Body,
     bytes_max: usize,
     mut room: Room,
-) -> Result<Received, BodyError> {
+) -> Result<Pieces, BodyError> {
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|announced| announced > bytes_max as u64) {
         return Err(BodyError::TooLarge);
     }
-    let expected = announced
-        .and_then(|len| usize::try_from(len).ok())
-        .unwrap_or(0);
-    let mut whole = BytesMut::with_capacity(expected.min(RESERVE_BYTES_MAX));
+    let (mut pieces, mut last) = (Vec::new(), BytesMut::new());
     let (mut len, mut full) = (0, None);
     loop {
         let frame = tokio::time::timeout(IDLE, body.frame())
@@ -128,10 +150,19 @@ async fn gather(
         // Where there is no room, the rest is read and dropped: a client that still sends when it
         // is answered would see a broken connection and not the answer.
         match room.grow(piece.len()) {
-            Ok(()) if full.is_none() => whole.extend_from_slice(&piece),
+            Ok(()) if full.is_none() => {
+                if piece.len() < PIECE_BYTES_MIN {
+                    last.extend_from_slice(&piece);
+                } else {
+                    if !last.is_empty() {
+                        pieces.push(last.split().freeze());
+                    }
+                    pieces.push(piece);
+                }
+            }
             Ok(()) => {}
             Err(error) => {
-                whole = BytesMut::new();
+                (pieces, last) = (Vec::new(), BytesMut::new());
                 room = room.budget().room();
                 full = Some(error);
             }
@@ -139,8 +170,10 @@ async fn gather(
     }
     match full {
         Some(full) => Err(full.into()),
-        None => Ok(Received {
-            bytes: whole.freeze(),
+        None => Ok(Pieces {
+            pieces,
+            last,
+            len,
             room,
         }),
     }
@@ -153,6 +186,53 @@ pub(super) fn is_gzip(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"gzip"))
 }
 
+impl Pieces {
+    /// How many bytes it has.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// In order.
+    pub(super) fn into_pieces(self) -> (Vec<Bytes>, Room) {
+        let Self {
+            mut pieces,
+            last,
+            room,
+            ..
+        } = self;
+        if !last.is_empty() {
+            pieces.push(last.freeze());
+        }
+        (pieces, room)
+    }
+
+    /// Puts it together.
+    pub(super) fn join(self) -> Received {
+        let len = self.len;
+        let (mut pieces, room) = self.into_pieces();
+        let bytes = if pieces.len() < 2 {
+            pieces.pop().unwrap_or_default()
+        } else {
+            let mut whole = BytesMut::with_capacity(len);
+            for piece in pieces {
+                whole.extend_from_slice(&piece);
+            }
+            whole.freeze()
+        };
+        Received { bytes, room }
+    }
+}
+
+/// How many bytes a packed body says that it has unpacked, in its last four; not more than such
+/// bodies have.
+fn unpacked_bytes(packed: &[u8]) -> usize {
+    let said = packed
+        .last_chunk()
+        .map_or(0, |last| u32::from_le_bytes(*last));
+    let said = usize::try_from(said).unwrap_or(usize::MAX);
+    said.min(packed.len().saturating_mul(UNPACKED_RATIO_MAX))
+}
+
 impl Received {
     /// Unpacks it. The limits hold for what comes out, too, so that a small request cannot fill
     /// the memory.
@@ -161,7 +241,7 @@ impl Received {
     /// [`BodyError::TooLarge`], [`BodyError::Full`], [`BodyError::Packed`].
     pub(super) fn unpack(self, bytes_max: usize) -> Result<Self, BodyError> {
         let Self { bytes, mut room } = self;
-        let mut unpacked = Vec::new();
+        let mut unpacked = Vec::with_capacity(unpacked_bytes(&bytes).min(bytes_max));
         let mut reader = MultiGzDecoder::new(&bytes[..]);
         loop {
             let before = unpacked.len();
@@ -180,5 +260,10 @@ impl Received {
             bytes: unpacked.into(),
             room,
         })
+    }
+
+    /// As one piece.
+    pub(super) fn into_pieces(self) -> (Vec<Bytes>, Room) {
+        (vec![self.bytes], self.room)
     }
 }

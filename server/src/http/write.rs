@@ -9,9 +9,9 @@ use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use plimsoll_engine::{Error, Written};
-use plimsoll_ingest::line::{self, Precision};
+use plimsoll_ingest::line::Precision;
 
-use super::body::{self, BodyError, Received};
+use super::body::{self, BodyError, Pieces};
 use super::identity::Identity;
 use super::parameters::Parameters;
 use super::pretty::Layout;
@@ -73,7 +73,7 @@ async fn take(
     let (parts, body) = request.into_parts();
     // The body is read before anything is judged: a client that still sends when it is answered
     // would see a broken connection and not the answer.
-    let body = body::read(&app, &parts.headers, body).await;
+    let body = body::read_pieces(&app, &parts.headers, body).await;
     let body = body.map_err(|error| body_problem(&error))?;
     app.requests.count_written_bytes(body.len());
     let parameters = Parameters::of_address(parts.uri.query());
@@ -93,7 +93,7 @@ fn store(
     identity: &Identity,
     target: &Target,
     headers: &HeaderMap,
-    body: Received,
+    body: Pieces,
 ) -> Result<(), Problem> {
     let snapshot = app.engine.snapshot();
     snapshot
@@ -101,21 +101,26 @@ fn store(
         .database(&target.database)
         .map_err(|error| engine_problem(&error))?;
     identity.may_write(app, &target.database)?;
-    let lines = if body::is_gzip(headers) {
-        body.unpack(app.http.body_bytes_max)
+    let (lines, room) = if body::is_gzip(headers) {
+        body.join()
+            .unpack(app.http.body_bytes_max)
             .map_err(|error| body_problem(&error))?
+            .into_pieces()
     } else {
-        body
+        body.into_pieces()
     };
-    let parsed = line::parse(&lines, target.precision, app.clock.now());
+    let lines_parsed = app.parse_lines(&lines, target.precision, app.clock.now());
+    drop((lines, room));
+    let parsed = &lines_parsed.parsed;
     let written = if parsed.batch.is_empty() {
-        Written::default()
+        Ok(Written::default())
     } else {
         app.engine
             .write(&target.database, &target.policy, &parsed.batch)
-            .map_err(|error| engine_problem(&error))?
     };
-    match parsed.error_text(dropped(&written).as_ref()) {
+    let answer = written.map(|written| parsed.error_text(dropped(&written).as_ref()));
+    app.end_lines(lines_parsed);
+    match answer.map_err(|error| engine_problem(&error))? {
         None => Ok(()),
         Some(text) => Err((StatusCode::BAD_REQUEST, text)),
     }
