@@ -70,6 +70,14 @@ fn a_killed_query_says_that_it_was_interrupted() {
             .find(|row| row[1].as_str().unwrap().starts_with("SELECT"));
         long.map(|row| row[0].as_u64().unwrap())
     });
+    // It has come as far as it can: what is killed before would be gone at once.
+    let (mut unread, mut before) = (vec![0; 16 << 20], 0);
+    eventually("an answer that fills what is not read", || {
+        let now = stream.peek(&mut unread).unwrap();
+        let is_full = now == before;
+        before = now;
+        is_full.then_some(())
+    });
     let busy = server
         .client
         .query("k8s", "SHOW QUERIES; SHOW DATABASES", "");
