@@ -5,6 +5,9 @@ use plimsoll_query::rows::Cell;
 use std::fmt::Write;
 
 use plimsoll_engine::Timestamp;
+use serde::Serialize as _;
+use serde_json::ser::{PrettyFormatter, Serializer};
+use serde_json::{Value, json};
 
 use super::State;
 use super::model::{Container, Health, Pod, Shape};
@@ -20,6 +23,11 @@ const LIMIT_BYTES: u64 = 512 << 20;
 /// What the node itself uses besides its pods.
 const NODE_MILLIS: u64 = 300;
 const DISK_BYTES: u64 = 100 << 30;
+/// What a pod's network namespace has on a node whose kernel loads the tunnels' modules, as recorded.
+const POD_INTERFACES: [&str; 10] = [
+    "tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0",
+    "eth0",
+];
 
 /// RFC 3339 of a whole second.
 fn shown(time: Timestamp) -> String {
@@ -87,10 +95,6 @@ impl<'s> At<'s> {
     fn seconds(&self, age_ticks: u64) -> u64 {
         60 + age_ticks * self.interval_s
     }
-
-    fn cpu_ns(&self, container: &Container) -> u64 {
-        self.seconds(container.age_ticks) * container.cpu_millis * 1_000_000
-    }
 }
 
 fn node_millis(pods: &[Pod]) -> u64 {
@@ -113,85 +117,145 @@ fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("a text takes everything");
 }
 
-/// `/stats/summary`.
+/// `/stats/summary` as a Kubelet of 1.34 writes it: indented, with stalls, swap and every interface of a
+/// pod, which is some 5.5 kB a container.
 fn summary(shape: &Shape, node: usize, tick: u64, time: Timestamp) -> String {
     let at = At::new(shape, time);
     let now = shown(time);
     let pods = shape.pods(node, tick);
     let (millis, bytes) = (node_millis(&pods), node_bytes(&pods));
     let seconds = at.seconds(tick);
-    let memory = |bytes: u64, faults: u64| {
-        format!(
-            r#""memory":{{"time":"{now}","availableBytes":{},"usageBytes":{bytes},"workingSetBytes":{bytes},"rssBytes":{},"pageFaults":{faults},"majorPageFaults":{}}}"#,
-            MEMORY_BYTES.saturating_sub(bytes),
-            bytes / 2,
-            faults / 100
-        )
+    let pods: Vec<Value> = pods
+        .iter()
+        .map(|pod| summary_of_pod(&at, pod, &now, tick))
+        .collect();
+    indented(&json!({
+        "node": {
+            "nodeName": shape.node_name(node),
+            "startTime": shown(at.start(tick)),
+            "cpu": cpu(&now, millis, seconds),
+            "memory": memory(&now, bytes, seconds * 1_000),
+            "io": {"time": now, "psi": stalls(seconds)},
+            "network": network(&now, 100_000, seconds, &["eth0"]),
+            "fs": disk(&now, 20 << 30),
+            "swap": {"time": now, "swapAvailableBytes": 0, "swapUsageBytes": 0},
+        },
+        "pods": pods,
+    }))
+}
+
+fn summary_of_pod(at: &At<'_>, pod: &Pod, now: &str, tick: u64) -> Value {
+    let seconds = at.seconds(pod.age_ticks);
+    let containers = || pod.containers.iter();
+    let millis = containers().map(|container| container.cpu_millis).sum();
+    let bytes = containers().map(|container| container.memory_bytes).sum();
+    // A pod in the node's network repeats its counters.
+    let network = match pod.host_network {
+        true => network(now, 100_000, at.seconds(tick), &["eth0"]),
+        false => network(now, 1_000, seconds, &POD_INTERFACES),
     };
-    let network = |per_second: u64, seconds: u64| {
-        format!(
-            r#""network":{{"time":"{now}","name":"eth0","rxBytes":{},"rxErrors":0,"txBytes":{},"txErrors":0}}"#,
-            per_second * seconds,
-            per_second * seconds * 2
-        )
+    let volume = |name: &str| {
+        let mut volume = disk(now, 4_096);
+        volume["name"] = json!(name);
+        volume
     };
-    let disk = |used: u64| {
-        format!(
-            r#"{{"time":"{now}","availableBytes":{},"capacityBytes":{DISK_BYTES},"usedBytes":{used},"inodesFree":1000,"inodes":2000}}"#,
-            DISK_BYTES - used
-        )
+    let containers: Vec<Value> = containers()
+        .map(|container| {
+            let seconds = at.seconds(container.age_ticks);
+            json!({
+                "name": container.name,
+                "startTime": shown(at.start(container.age_ticks)),
+                "cpu": cpu(now, container.cpu_millis, seconds),
+                "memory": memory(now, container.memory_bytes, seconds * 10),
+                "io": {"time": now, "psi": stalls(seconds)},
+                "rootfs": disk(now, 8_192),
+                "logs": disk(now, 4_096),
+                "swap": {"time": now, "swapAvailableBytes": 0, "swapUsageBytes": 0},
+            })
+        })
+        .collect();
+    json!({
+        "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
+        "startTime": shown(at.start(pod.age_ticks)),
+        "containers": containers,
+        "cpu": cpu(now, millis, seconds),
+        "memory": memory(now, bytes, seconds * 10),
+        "io": {"time": now, "psi": stalls(seconds)},
+        "network": network,
+        "volume": [volume("data"), volume("kube-api-access-497g9")],
+        "ephemeral-storage": disk(now, 12_288),
+        "process_stats": {"process_count": pod.containers.len()},
+        "swap": {"time": now, "swapUsageBytes": 0},
+    })
+}
+
+fn cpu(now: &str, millis: u64, seconds: u64) -> Value {
+    json!({
+        "time": now,
+        "usageNanoCores": millis * 1_000_000,
+        "usageCoreNanoSeconds": seconds * millis * 1_000_000,
+        "psi": stalls(seconds),
+    })
+}
+
+fn memory(now: &str, bytes: u64, faults: u64) -> Value {
+    json!({
+        "time": now,
+        "availableBytes": MEMORY_BYTES.saturating_sub(bytes),
+        "usageBytes": bytes,
+        "workingSetBytes": bytes,
+        "rssBytes": bytes / 2,
+        "pageFaults": faults,
+        "majorPageFaults": faults / 100,
+        "psi": stalls(0),
+    })
+}
+
+/// Time that was lost to waiting, of which some is always none.
+fn stalls(seconds: u64) -> Value {
+    let of = |total: u64| json!({"total": total, "avg10": 0.15, "avg60": 0.02, "avg300": 0});
+    json!({"full": of(seconds / 2 * 1_000), "some": of(seconds * 1_000)})
+}
+
+/// The counters of the last interface stand for all, as the Kubelet has it.
+fn network(now: &str, per_second: u64, seconds: u64, names: &[&str]) -> Value {
+    let counters = |name: &str, seconds: u64| {
+        json!({
+            "name": name,
+            "rxBytes": per_second * seconds,
+            "rxErrors": 0,
+            "txBytes": per_second * seconds * 2,
+            "txErrors": 0,
+        })
     };
-    let mut out = String::new();
-    put(
-        &mut out,
-        format_args!(
-            r#"{{"node":{{"nodeName":"{}","startTime":"{}","cpu":{{"time":"{now}","usageCoreNanoSeconds":{}}},{},{},"fs":{}}},"pods":["#,
-            shape.node_name(node),
-            shown(at.start(tick)),
-            seconds * millis * 1_000_000,
-            memory(bytes, seconds * 1_000),
-            network(100_000, seconds),
-            disk(20 << 30),
-        ),
-    );
-    for (index, pod) in pods.iter().enumerate() {
-        let seconds = at.seconds(pod.age_ticks);
-        // A pod in the node's network repeats its counters.
-        let network = match pod.host_network {
-            true => network(100_000, at.seconds(tick)),
-            false => network(1_000, seconds),
-        };
-        put(
-            &mut out,
-            format_args!(
-                r#"{}{{"podRef":{{"name":"{}","namespace":"{}","uid":"{}"}},"startTime":"{}","cpu":{{"time":"{now}"}},{network},"volume":[{{"name":"data","time":"{now}","capacityBytes":{DISK_BYTES},"usedBytes":4096,"availableBytes":1,"inodes":9,"inodesFree":3}}],"ephemeral-storage":{},"containers":["#,
-                if index > 0 { "," } else { "" },
-                pod.name,
-                pod.namespace,
-                pod.uid,
-                shown(at.start(pod.age_ticks)),
-                disk(12_288),
-            ),
-        );
-        for (index, container) in pod.containers.iter().enumerate() {
-            put(
-                &mut out,
-                format_args!(
-                    r#"{}{{"name":"{}","startTime":"{}","cpu":{{"time":"{now}","usageCoreNanoSeconds":{}}},{},"rootfs":{},"logs":{}}}"#,
-                    if index > 0 { "," } else { "" },
-                    container.name,
-                    shown(at.start(container.age_ticks)),
-                    at.cpu_ns(container),
-                    memory(container.memory_bytes, at.seconds(container.age_ticks) * 10),
-                    disk(8_192),
-                    disk(4_096),
-                ),
-            );
-        }
-        out.push_str("]}");
-    }
-    out.push_str("]}");
-    out
+    let last = names.last().copied().unwrap_or("eth0");
+    let idle = |name: &&str| counters(name, if *name == last { seconds } else { 0 });
+    let mut network = counters(last, seconds);
+    network["time"] = json!(now);
+    network["interfaces"] = names.iter().map(idle).collect();
+    network
+}
+
+fn disk(now: &str, used: u64) -> Value {
+    json!({
+        "time": now,
+        "availableBytes": DISK_BYTES - used,
+        "capacityBytes": DISK_BYTES,
+        "usedBytes": used,
+        "inodesFree": 59_206_606,
+        "inodes": 60_710_912,
+        "inodesUsed": 9,
+    })
+}
+
+/// One space a level, as the Kubelet's encoder has it.
+fn indented(value: &Value) -> String {
+    let mut out = Vec::new();
+    let formatter = PrettyFormatter::with_indent(b" ");
+    value
+        .serialize(&mut Serializer::with_formatter(&mut out, formatter))
+        .expect("a tree of texts and numbers can be written");
+    String::from_utf8(out).expect("JSON is UTF-8")
 }
 
 /// `/metrics/cadvisor`.
@@ -212,9 +276,9 @@ fn cadvisor(shape: &Shape, node: usize, tick: u64, time: Timestamp) -> String {
             at.start(tick).0 / 1_000_000_000,
         ),
     );
-    type Value<'v> = &'v dyn Fn(&Container) -> String;
+    type Shown<'v> = &'v dyn Fn(&Container) -> String;
     let pick = |container: &Container| at.seconds(container.age_ticks);
-    let metrics: [(&str, &str, Value<'_>); 13] = [
+    let metrics: [(&str, &str, Shown<'_>); 13] = [
         ("cpu_usage_seconds_total", ",cpu=\"total\"", &|c| {
             decimal(pick(c) * c.cpu_millis)
         }),
