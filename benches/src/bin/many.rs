@@ -3,18 +3,22 @@
 //!
 //! `many [--layout heapster|telegraf] [--containers N] [--scrapes N] [--head-mib N] [--log-mib N]
 //! [--flush] [PLIMSOLL_BINARY]`: with a program through its `/write`, one node's scrape a request,
-//! else through the engine in this process. All is written with durability `sync`.
+//! else through the engine in this process. All is written with durability `sync`. A program is also
+//! asked which pods one namespace has.
 #![expect(clippy::print_stdout, reason = "the report is the program's output")]
 #![expect(clippy::cast_precision_loss, reason = "numbers to print")]
 
 use std::error::Error;
 
 use plimsoll_benches::fleet::Layout;
-use plimsoll_benches::many::Many;
+use plimsoll_benches::many::{Many, START};
 use plimsoll_benches::server::{Kind, Server, cpu_seconds_of, memory_bytes};
 use plimsoll_benches::store::{DATABASE, Store};
 use plimsoll_benches::watch::Watch;
 use plimsoll_engine::Durability;
+
+/// How often the pods of a namespace are asked for.
+const NAME_QUERIES: usize = 15;
 
 /// What is asked for.
 struct Asked {
@@ -196,6 +200,22 @@ fn through_server(asked: &Asked, program: &str) -> Result<(), Box<dyn Error>> {
     let count =
         format!("/query?db=bench&q=SELECT%20count(%22{field}%22)%20FROM%20%22{measurement}");
     let expected = format!(",{}]", scale.containers * asked.scrapes);
+    let pods = format!(
+        "/query?db=bench&q=SHOW%20TAG%20VALUES%20FROM%20%22{measurement}%20WITH%20KEY%20%3D%20pod_name%20\
+         WHERE%20namespace_name%20%3D%20%27namespace-007%27%20AND%20time%20%3E%3D%20{START}"
+    );
+    let mut turns = Vec::new();
+    let mut found = 0;
+    for _ in 0..NAME_QUERIES {
+        let watch = Watch::start();
+        found = server.get(&pods)?.matches("[\"pod_name\"").count();
+        turns.push(watch.seconds() * 1e3);
+    }
+    turns.sort_by(f64::total_cmp);
+    println!(
+        "SHOW TAG VALUES of a namespace: {found} pods in {:.2} ms (median of {NAME_QUERIES})",
+        turns[turns.len() / 2]
+    );
     let watch = Watch::start();
     server.kill_and_restart(program, &settings)?;
     let up = watch.seconds();
