@@ -3,14 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "differential/data.rs"]
-#[expect(dead_code, reason = "only the empty engine is used")]
+#[expect(dead_code, reason = "only the empty engine and fields are used")]
 mod data;
 #[path = "differential/influxd.rs"]
 mod influxd;
 #[path = "differential/ours.rs"]
 mod ours;
 
-use plimsoll_engine::{Batch, Engine, FieldValue, TagSet, Timestamp};
+use plimsoll_engine::{Batch, Engine, TagSet, Timestamp};
 
 use influxd::Influxd;
 use ours::ours;
@@ -36,19 +36,7 @@ fn write(engine: &Engine, lines: &str) {
         let (measurement, tags) = key.split_once(',').unwrap_or((key, ""));
         let tags = tags.split(',').filter(|tag| !tag.is_empty());
         let tags = TagSet::from_pairs(tags.map(|tag| tag.split_once('=').unwrap())).unwrap();
-        let fields = fields.split(',').map(|field| {
-            let (name, text) = field.split_once('=').unwrap();
-            let value = match text {
-                "true" => FieldValue::Boolean(true),
-                "false" => FieldValue::Boolean(false),
-                text if text.starts_with('"') => FieldValue::String(text.trim_matches('"').into()),
-                text => match text.strip_suffix('i') {
-                    Some(integer) => FieldValue::Integer(integer.parse().unwrap()),
-                    None => FieldValue::Float(text.parse().unwrap()),
-                },
-            };
-            (name, value)
-        });
+        let fields = fields.split(',').map(data::field);
         let time = Timestamp(time.parse().unwrap());
         batch.add(measurement, &tags, time, fields);
     }

@@ -239,6 +239,26 @@ pub fn lines(points: &[Point]) -> String {
     out
 }
 
+/// A field of a line without escapes.
+#[allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "not every test reads lines"
+)]
+pub fn field(field: &str) -> (&str, FieldValue) {
+    let (name, text) = field.split_once('=').unwrap();
+    let value = match text {
+        "true" => FieldValue::Boolean(true),
+        "false" => FieldValue::Boolean(false),
+        text if text.starts_with('"') => FieldValue::String(text.trim_matches('"').into()),
+        text => match text.strip_suffix('i') {
+            Some(integer) => FieldValue::Integer(integer.parse().unwrap()),
+            None => FieldValue::Float(text.parse().unwrap()),
+        },
+    };
+    (name, value)
+}
+
 /// An engine of ours with the database `d` and the policies `autogen` and `other`.
 pub fn empty_engine() -> Engine {
     let clock = Arc::new(ManualClock::new(Timestamp(START + DAY)));

@@ -6,8 +6,6 @@
 
 use std::fmt::Write as _;
 
-use plimsoll_engine::FieldValue;
-
 use super::data::{self, Point};
 use super::world::Write;
 
@@ -102,23 +100,10 @@ fn point(line: &'static str) -> Point {
     };
     let mut parts = key.split(',');
     let measurement = parts.next().unwrap();
-    let field = |field: &'static str| {
-        let (name, text) = field.split_once('=').unwrap();
-        let value = match text {
-            "true" => FieldValue::Boolean(true),
-            "false" => FieldValue::Boolean(false),
-            text if text.starts_with('"') => FieldValue::String(text.trim_matches('"').into()),
-            text => match text.strip_suffix('i') {
-                Some(integer) => FieldValue::Integer(integer.parse().unwrap()),
-                None => FieldValue::Float(text.parse().unwrap()),
-            },
-        };
-        (name, value)
-    };
     Point {
         measurement,
         tags: parts.map(|tag| tag.split_once('=').unwrap()).collect(),
-        fields: fields.split(',').map(field).collect(),
+        fields: fields.split(',').map(data::field).collect(),
         time: time.parse().unwrap(),
     }
 }
