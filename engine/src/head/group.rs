@@ -455,11 +455,7 @@ impl RowGroup {
         let columns = &mut room.columns;
         columns.clear(self.shape.len());
         let rows = tail::Rows::new(&room.bytes, self.shape.len(), self.tail_rows.into());
-        rows.times(&mut columns.times);
-        let slots = columns.columns.iter_mut().zip(&self.shape.types);
-        for (slot, ((presence, values), field_type)) in slots.enumerate() {
-            presence[0] = rows.column(slot, *field_type, values);
-        }
+        rows.all(&self.shape.types, &mut columns.times, &mut columns.columns);
     }
 
     /// Makes one chunk of the last ones, where there are enough small ones.

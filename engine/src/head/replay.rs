@@ -36,6 +36,9 @@ pub(crate) type Other<'a> = &'a mut dyn FnMut(&Record<'_>);
 struct Groups {
     /// A group's tag set, and its index in the shard.
     places: HashMap<u32, (u32, usize)>,
+    /// The index behind that of the last row's group: rows mostly come in the order in which their
+    /// groups were defined.
+    next: usize,
     values: RowValues,
     unindexed: Unindexed,
     /// Rows that were applied.
@@ -384,13 +387,23 @@ impl Part<'_> {
     ) -> Option<()> {
         let Groups {
             places,
+            next,
             values,
             unindexed,
             rows,
             rows_lost,
         } = self.groups;
-        let (tag_set, index) = *places.get(&group)?;
         let Shard { groups, room, .. } = self.shard;
+        let number = group;
+        let index = match groups.get(*next) {
+            Some(expected) if expected.id == number => *next,
+            _ => places.get(&number)?.1,
+        };
+        *next = if index + 1 < groups.len() {
+            index + 1
+        } else {
+            0
+        };
         let group = &mut groups[index];
         let time = context.time(header, group.base(), reader)?;
         row_values(header, &group.bases(), reader, values)?;
@@ -425,6 +438,7 @@ impl Part<'_> {
             self.generation.add_bytes(grown);
         }
         if !revealed.is_empty() {
+            let (tag_set, _) = *places.get(&number)?;
             unindexed.series(tag_set, &revealed);
         }
         Some(())

@@ -9,6 +9,8 @@
 use crate::model::FieldType;
 use crate::varint::{unzigzag, zigzag};
 
+use super::sealed::Presence;
+
 /// The most rows before they are sealed.
 pub(super) const TAIL_ROWS_MAX: usize = 64;
 
@@ -296,6 +298,41 @@ impl<'a> Rows<'a> {
         });
     }
 
+    /// Appends the times, and to each of `columns`, which are empty, its values, with a bit for each
+    /// row that has one.
+    pub(super) fn all(
+        &self,
+        types: &[FieldType],
+        times: &mut Vec<i64>,
+        columns: &mut [(Presence, Vec<u64>)],
+    ) {
+        let control_bytes = control_bytes(self.columns);
+        let mut clock = Clock::default();
+        let mut control = 0;
+        for row in 0..self.rows {
+            let mut at = control + control_bytes;
+            let mut take = |len: u8| {
+                let len = usize::from(len);
+                let difference = low_bits(load(self.bytes, at), len * 8);
+                at += len;
+                difference
+            };
+            times.push(clock.next(take(self.bytes[control] & 15)));
+            for (slot, ((presence, values), field_type)) in
+                columns.iter_mut().zip(types).enumerate()
+            {
+                let nibble = slot + 1;
+                let len = self.bytes[control + nibble / 2] >> (nibble % 2 * 4) & 15;
+                if len != ABSENT {
+                    let before = values.last().copied().unwrap_or(0);
+                    values.push(restore(*field_type, before, take(len)));
+                    presence[0] |= 1 << row;
+                }
+            }
+            control = at;
+        }
+    }
+
     /// Appends a column's values; answers a bit for each row that has one.
     pub(super) fn column(&self, slot: usize, field_type: FieldType, out: &mut Vec<u64>) -> u64 {
         let (mut value, mut present, mut bit) = (0, 0, 1_u64);
@@ -458,9 +495,18 @@ mod tests {
             rows.times(&mut times);
             let expected: Vec<i64> = self.rows.iter().map(|row| row.0).collect();
             assert_eq!(times, expected);
+            let mut columns = vec![Default::default(); self.types.len()];
+            times.clear();
+            rows.all(&self.types, &mut times, &mut columns);
+            assert_eq!(times, expected, "times beside all columns");
             for (slot, field_type) in self.types.iter().enumerate() {
                 let mut values = Vec::new();
                 let present = rows.column(slot, *field_type, &mut values);
+                assert_eq!(
+                    columns[slot],
+                    ([present, 0, 0, 0], values.clone()),
+                    "slot {slot} of all"
+                );
                 let mut values = values.into_iter();
                 for (at, row) in self.rows.iter().enumerate() {
                     let got = (present >> at & 1 == 1).then(|| values.next().unwrap());
