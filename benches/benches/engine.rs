@@ -1,4 +1,4 @@
-//! The engine's parts over the seeded fleet: write and flush.
+//! The engine's parts over the seeded fleet: write, flush, and what the log is read back with.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use plimsoll_benches::fleet::{Fleet, Layout, Shape};
@@ -81,5 +81,34 @@ fn flush(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, write, flush);
+fn replay(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("replay");
+    group.sample_size(10);
+    for (name, layout) in [
+        ("heapster", Layout::Heapster),
+        ("telegraf", Layout::Telegraf),
+    ] {
+        let batches = scrapes(layout, 120);
+        group.throughput(Throughput::Elements(values(&batches)));
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                || {
+                    let store = Store::new(Durability::None);
+                    for batch in &batches {
+                        store
+                            .engine
+                            .write(DATABASE, "", batch)
+                            .expect("acknowledged");
+                    }
+                    store.killed()
+                },
+                |killed| killed.open(Durability::None, 8 << 30, 8 << 30),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, write, flush, replay);
 criterion_main!(benches);

@@ -52,14 +52,35 @@ impl Store {
         Self { engine, directory }
     }
 
-    /// Drops the engine without closing it, and opens what it left.
+    /// Drops the engine without a flush, as a kill would.
+    #[must_use]
+    pub fn killed(self) -> Killed {
+        let Self { engine, directory } = self;
+        drop(engine);
+        Killed { directory }
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+/// What an engine left behind.
+#[derive(Debug)]
+pub struct Killed {
+    directory: TempDir,
+}
+
+impl Killed {
+    /// Opens it, with limits of the head and its log.
     ///
     /// # Panics
     /// Where that does not open.
     #[must_use]
-    pub fn reopened(self, durability: Durability, head_bytes_max: u64, log_bytes_max: u64) -> Self {
-        let Self { engine, directory } = self;
-        drop(engine);
+    pub fn open(self, durability: Durability, head_bytes_max: u64, log_bytes_max: u64) -> Store {
+        let Self { directory } = self;
         let options = Options {
             durability,
             head_bytes_max,
@@ -67,13 +88,7 @@ impl Store {
             ..Options::new(directory.path().join("data"))
         };
         let engine = open(options);
-        Self { engine, directory }
-    }
-
-    /// Where it lies.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        self.directory.path()
+        Store { engine, directory }
     }
 }
 

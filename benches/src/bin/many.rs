@@ -96,7 +96,7 @@ fn through_engine(asked: &Asked) -> Result<(), Box<dyn Error>> {
     }
     let making = cpu_seconds_of(own)? - idle;
     println!("making a scrape takes {making:.2} s of CPU, which is taken off below");
-    let mut store = Store::with(Durability::Sync, asked.head_bytes, asked.log_bytes);
+    let store = Store::with(Durability::Sync, asked.head_bytes, asked.log_bytes);
     let watch = Watch::start();
     let (mut cpu, mut flushing, mut flushes) = (cpu_seconds_of(own)?, 0.0, 0);
     for scrape in 0..asked.scrapes {
@@ -129,9 +129,10 @@ fn through_engine(asked: &Asked) -> Result<(), Box<dyn Error>> {
         mb(memory_bytes(own, "VmHWM:")? - before),
         store.engine.stats().log_bytes as f64 / values as f64,
     );
+    let killed = store.killed();
     let watch = Watch::start();
     let cpu = cpu_seconds_of(own)?;
-    store = store.reopened(Durability::Sync, asked.head_bytes, asked.log_bytes);
+    let store = killed.open(Durability::Sync, asked.head_bytes, asked.log_bytes);
     println!(
         "opened again in {:.2} s ({:.2} s of CPU), {:.0} MB of log",
         watch.seconds(),
