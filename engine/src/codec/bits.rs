@@ -52,6 +52,8 @@ pub fn pack(values: &[u64], width: u8, out: &mut Vec<u8>) {
 pub trait Unpacked: Copy + Default + 'static {
     /// The number of these bits.
     fn of(bits: u64) -> Self;
+    /// The bits of the number.
+    fn bits(self) -> u64;
 }
 
 impl Unpacked for u64 {
@@ -59,12 +61,22 @@ impl Unpacked for u64 {
     fn of(bits: u64) -> Self {
         bits
     }
+
+    #[inline(always)]
+    fn bits(self) -> u64 {
+        self
+    }
 }
 
 impl Unpacked for i64 {
     #[inline(always)]
     fn of(bits: u64) -> Self {
         bits.cast_signed()
+    }
+
+    #[inline(always)]
+    fn bits(self) -> u64 {
+        self.cast_unsigned()
     }
 }
 

@@ -6,6 +6,7 @@
 mod delete;
 mod read;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -36,6 +37,8 @@ const TEXTS_SEARCHED: usize = 16;
 pub(crate) struct Room {
     pool: Pool,
     bytes: Vec<u8>,
+    /// A tail in one piece, for a reader: who has the room has the shard's lock.
+    read: RefCell<Vec<u8>>,
     columns: Columns,
 }
 
@@ -113,9 +116,7 @@ impl RowGroup {
         let slot = self.shape.len();
         debug_assert_eq!(shape.len(), slot + 1);
         if self.tail_rows > 0 {
-            let bytes = self.tail_bytes(&room.pool);
-            let rows = tail::Rows::new(&bytes, slot, self.tail_rows.into());
-            let (widened, last_row) = rows.widened();
+            let (widened, last_row) = self.with_tail(room, |rows| rows.widened());
             room.pool.clear(&mut self.tail);
             room.pool.append(&mut self.tail, &widened);
             self.last_row = small(last_row);
@@ -427,11 +428,14 @@ impl RowGroup {
         }
     }
 
-    fn tail_bytes(&self, pool: &Pool) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.tail.len() + 16);
-        pool.copy(self.tail, 0, &mut bytes);
+    /// What `then` makes of the rows of the tail.
+    fn with_tail<T>(&self, room: &Room, then: impl FnOnce(&tail::Rows<'_>) -> T) -> T {
+        let mut bytes = room.read.borrow_mut();
+        bytes.clear();
+        room.pool.copy(self.tail, 0, &mut bytes);
         tail::pad(&mut bytes);
-        bytes
+        let (columns, rows) = (self.shape.len(), self.tail_rows.into());
+        then(&tail::Rows::new(&bytes, columns, rows))
     }
 
     /// Encodes the rows of the tail by column.

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::codec::bits::Unpacked;
 use crate::codec::{BLOCK_POINTS_MAX, bits, gorilla};
 use crate::model::{FieldType, Values};
 
@@ -129,7 +130,7 @@ impl SealedChunk {
             base: self.first.cast_unsigned(),
         };
         let (kind, count) = (part[0] & KIND, self.rows());
-        numbers(kind, &part[1..], count, line, out, u64::cast_signed);
+        append(kind, &part[1..], count, line, out);
     }
 
     /// How many rows have a value of `slot`.
@@ -218,11 +219,33 @@ impl Parts<'_> {
             Values::Float(out) => {
                 self.decode(FieldType::Float, out, f64::from_bits, |float| float);
             }
-            Values::Integer(out) => self.whole(out, u64::cast_signed),
-            Values::Unsigned(out) => self.whole(out, |bits| bits),
+            Values::Integer(out) => self.as_they_are(out),
+            Values::Unsigned(out) => self.as_they_are(out),
             Values::Boolean(out) => self.whole(out, |bits| bits != 0),
             Values::String(out) => self.whole(out, |bits| text(texts, bits)),
         }
+    }
+
+    /// As [`Self::values`], of numbers that are kept as they are.
+    fn as_they_are<N: Unpacked>(&self, out: &mut Vec<N>) {
+        if let Some((kind, bytes, count)) = self.there() {
+            append(kind, bytes, count, Line::AS_IT_IS, out);
+        }
+    }
+
+    /// How the values are written that are there, their bytes, and how many they are.
+    #[inline(always)]
+    fn there(&self) -> Option<(u8, &[u8], usize)> {
+        let (head, mut bytes, mut count) = (self.column[0], &self.column[1..], self.chunk.rows());
+        if head == ABSENT {
+            return None;
+        }
+        if head & SPARSE != 0 {
+            let presence = presence_of(bytes, count);
+            bytes = &bytes[count.div_ceil(8)..];
+            count = presence.iter().map(|word| word.count_ones() as usize).sum();
+        }
+        Some((head & KIND, bytes, count))
     }
 
     fn whole<T>(&self, out: &mut Vec<T>, of: impl Fn(u64) -> T) {
@@ -238,17 +261,10 @@ impl Parts<'_> {
         of_bits: impl Fn(u64) -> T,
         of_float: impl Fn(f64) -> T,
     ) {
-        let (head, mut bytes, mut count) = (self.column[0], &self.column[1..], self.chunk.rows());
-        if head == ABSENT {
+        let Some((kind, bytes, count)) = self.there() else {
             return;
-        }
-        if head & SPARSE != 0 {
-            let presence = presence_of(bytes, count);
-            bytes = &bytes[count.div_ceil(8)..];
-            count = presence.iter().map(|word| word.count_ones() as usize).sum();
-        }
-        let kind = head & KIND;
-        let scale = head >> SCALE_SHIFT;
+        };
+        let scale = self.column[0] >> SCALE_SHIFT;
         if kind == GORILLA {
             let mut floats = Vec::with_capacity(count);
             let seed = f64::from_bits(eight(bytes));
@@ -467,21 +483,21 @@ impl Line {
     }
 
     /// Puts what they stand for in the place of numbers of `width` bits.
-    fn apply(self, width: u8, numbers: &mut [u64]) {
+    fn apply<N: Unpacked>(self, width: u8, numbers: &mut [N]) {
         const LOW: u64 = 0xffff_ffff;
         let Self { factor, base } = self;
         if factor == 1 {
             for number in numbers {
-                *number = number.wrapping_add(base);
+                *number = N::of(number.bits().wrapping_add(base));
             }
         } else if width <= 32 && factor <= LOW {
             // A product of 32 bits each is one instruction for several numbers.
             for number in numbers {
-                *number = ((*number & LOW) * (factor & LOW)).wrapping_add(base);
+                *number = N::of(((number.bits() & LOW) * (factor & LOW)).wrapping_add(base));
             }
         } else {
             for number in numbers {
-                *number = self.at(*number);
+                *number = N::of(self.at(number.bits()));
             }
         }
     }
@@ -503,10 +519,17 @@ fn numbers<T>(
     out.extend(numbers.iter().map(|number| of(*number)));
 }
 
+/// As [`numbers`], of numbers that are appended as they are.
+fn append<N: Unpacked>(kind: u8, bytes: &[u8], count: usize, line: Line, out: &mut Vec<N>) {
+    let start = out.len();
+    out.resize(start + count, N::default());
+    decode_numbers(kind, bytes, line, &mut out[start..]);
+}
+
 /// Reads numbers in plain loops over one array, whatever they are numbers of.
-fn decode_numbers(kind: u8, bytes: &[u8], line: Line, out: &mut [u64]) {
+fn decode_numbers<N: Unpacked>(kind: u8, bytes: &[u8], line: Line, out: &mut [N]) {
     match kind {
-        CONSTANT => out.fill(line.at(eight(bytes))),
+        CONSTANT => out.fill(N::of(line.at(eight(bytes)))),
         DISTANCES => {
             let (packing, width) = unpack(bytes, out);
             line.above(packing).apply(width, out);
@@ -519,23 +542,23 @@ fn decode_numbers(kind: u8, bytes: &[u8], line: Line, out: &mut [u64]) {
             let step = Line { base: 0, ..line };
             step.above(packing).apply(width, steps);
             let mut number = line.at(eight(bytes));
-            *first = number;
+            *first = N::of(number);
             for step in steps {
-                number = number.wrapping_add(*step);
-                *step = number;
+                number = number.wrapping_add(step.bits());
+                *step = N::of(number);
             }
         }
         _ => {
             let (eights, _) = bytes.as_chunks();
             for (number, eight) in out.iter_mut().zip(eights) {
-                *number = line.at(u64::from_le_bytes(*eight));
+                *number = N::of(line.at(u64::from_le_bytes(*eight)));
             }
         }
     }
 }
 
 /// Unpacks what [`Packing::put`] wrote; answers its shift and least number, and its width.
-fn unpack(bytes: &[u8], out: &mut [u64]) -> ((u8, u64), u8) {
+fn unpack<N: Unpacked>(bytes: &[u8], out: &mut [N]) -> ((u8, u64), u8) {
     let width = bytes[1];
     bits::unpack(&bytes[10..], width, out).expect("what was encoded in memory decodes");
     ((bytes[0], eight(&bytes[2..])), width)

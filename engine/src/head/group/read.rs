@@ -129,13 +129,11 @@ impl RowGroup {
         times: &mut Vec<i64>,
         values: &mut Values,
     ) {
-        let bytes = self.tail_bytes(&room.pool);
-        let rows = tail::Rows::new(&bytes, self.shape.len(), self.tail_rows.into());
         let field_type = self.shape.types[slot];
         let (start, end) = (range.start.0, range.end.0);
         macro_rules! push {
-            ($values:ident, $of:expr) => {
-                rows.each(slot, field_type, |time, bits| {
+            ($rows:ident, $values:ident, $of:expr) => {
+                $rows.each(slot, field_type, |time, bits| {
                     if (start..=end).contains(&time) {
                         times.push(time);
                         $values.push($of(bits));
@@ -143,13 +141,13 @@ impl RowGroup {
                 })
             };
         }
-        match values {
-            Values::Float(values) => push!(values, f64::from_bits),
-            Values::Integer(values) => push!(values, u64::cast_signed),
-            Values::Unsigned(values) => push!(values, |bits| bits),
-            Values::Boolean(values) => push!(values, |bits| bits != 0),
-            Values::String(values) => push!(values, |bits| text(self.texts(), bits)),
-        }
+        self.with_tail(room, |rows| match values {
+            Values::Float(values) => push!(rows, values, f64::from_bits),
+            Values::Integer(values) => push!(rows, values, u64::cast_signed),
+            Values::Unsigned(values) => push!(rows, values, |bits| bits),
+            Values::Boolean(values) => push!(rows, values, |bits| bits != 0),
+            Values::String(values) => push!(rows, values, |bits| text(self.texts(), bits)),
+        });
     }
 
     /// The value of `slot` in the last row, where that has all of them and nothing is beside it.
@@ -291,21 +289,21 @@ impl RowGroup {
             });
             return GroupRows::Apart(columns.collect());
         }
-        let tail = self.tail_bytes(&room.pool);
-        let tail = tail::Rows::new(&tail, self.shape.len(), self.tail_rows.into());
-        let mut times = Vec::new();
-        for chunk in &self.sealed {
-            chunk.times(&mut times);
-        }
-        tail.times(&mut times);
-        let columns = columns.map(|(slot, column)| {
-            let (values, presence) = self.column_rows(slot, &tail, times.len());
-            (*column, values, presence)
-        });
-        GroupRows::Together {
-            columns: columns.collect(),
-            times,
-        }
+        self.with_tail(room, |tail| {
+            let mut times = Vec::new();
+            for chunk in &self.sealed {
+                chunk.times(&mut times);
+            }
+            tail.times(&mut times);
+            let columns = columns.map(|(slot, column)| {
+                let (values, presence) = self.column_rows(slot, tail, times.len());
+                (*column, values, presence)
+            });
+            GroupRows::Together {
+                columns: columns.collect(),
+                times,
+            }
+        })
     }
 
     /// The values of one slot, and which rows have one where some have none.
