@@ -17,7 +17,7 @@ use super::fields::{Fields, Readers, read_block};
 use super::load::{Argument, Block, Member, range};
 use super::merged::Merged;
 use super::pool;
-use super::select::Run;
+use super::select::{Made, Run};
 use super::window::Windows;
 use crate::functions::holt_winters::HoltWinters;
 use crate::functions::{Fold, Transform, integral, transform};
@@ -141,7 +141,7 @@ impl Caller<'_> {
             };
         }
         let reference = call.reference();
-        let kind = crate::plan::kind_over(&self.plan.sources, reference);
+        let kind = self.fields.kind(number);
         let Some(field_type) = kind.values() else {
             return Ok(Points::empty());
         };
@@ -241,8 +241,15 @@ impl Caller<'_> {
             return Ok((!block.times.is_empty()).then_some(block));
         }
         if let Member::Pending { derived, group } = member {
-            let Some(table) = self.run.pending_table(derived, group, readers)? else {
-                return Ok(None);
+            let argument = beside.is_empty().then_some(job.argument);
+            let table = match self.run.pending(derived, group, argument, readers)? {
+                Made::Nothing => return Ok(None),
+                Made::Column(block) => {
+                    self.run.context.cancel.check()?;
+                    self.run.count_points(block.times.len())?;
+                    return Ok((!block.times.is_empty()).then_some(block));
+                }
+                Made::Table(table) => table,
             };
             let made = Member::Table {
                 derived,

@@ -199,14 +199,20 @@ impl Column {
     }
 
     /// The rows that have a value, by number, and their values as `field_type`.
-    pub fn driver(&self, field_type: FieldType) -> (Option<Vec<u32>>, Values) {
+    pub fn driver(self, field_type: FieldType) -> (Option<Vec<u32>>, Values) {
         if let Self::Typed {
             values,
             present: None,
-        } = self
-            && let Some(values) = cast(values, field_type)
+        } = &self
         {
-            return (None, values);
+            if values.field_type() == field_type
+                && let Self::Typed { values, .. } = self
+            {
+                return (None, values);
+            }
+            if let Some(values) = cast(values, field_type) {
+                return (None, values);
+            }
         }
         let mut rows = Vec::new();
         let mut kept = Values::new(field_type);

@@ -17,6 +17,8 @@ pub(crate) struct Fields {
     /// By call (or the one name of a SELECT without calls), then by source; none where points need
     /// more than reading: a cast, or the types of several partitions.
     calls: Vec<Vec<Option<Field>>>,
+    /// By call: what its argument is.
+    kinds: Vec<Kind>,
     inner: Option<Box<Inner>>,
 }
 
@@ -40,8 +42,11 @@ pub(crate) struct Readers<'f> {
 impl Fields {
     /// Opens what the calls of a plan read of its stored sources.
     pub(crate) fn open(plan: &Plan, execution: Execution, inner: Option<Inner>) -> Self {
+        let kinds = plan.calls.iter();
+        let kinds = kinds.map(|(call, _)| kind_over(&plan.sources, call.reference()));
         Self {
             calls: Self::of_calls(plan, execution),
+            kinds: kinds.collect(),
             inner: inner.map(Box::new),
         }
     }
@@ -69,6 +74,11 @@ impl Fields {
         }
         let calls = plan.calls.iter();
         calls.map(|(call, _)| of_call(call.reference())).collect()
+    }
+
+    /// What the argument of a call is.
+    pub(crate) fn kind(&self, call: usize) -> Kind {
+        self.kinds.get(call).copied().unwrap_or(Kind::Unknown)
     }
 
     /// Readers for one thread.

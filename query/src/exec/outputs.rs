@@ -103,7 +103,13 @@ pub(super) fn joined(plan: &Plan, mut answers: Vec<Points>) -> (Vec<i64>, Vec<Co
 }
 
 /// The columns of an answer, computed of its symbols.
-pub(super) fn outputs(plan: &Plan, symbols: Vec<Column>, rows: usize) -> Vec<Column> {
+pub(super) fn outputs(plan: &Plan, mut symbols: Vec<Column>, rows: usize) -> Vec<Column> {
+    if let [output] = plan.fields.as_slice()
+        && let Node::Symbol(number) = output.node
+        && number < symbols.len()
+    {
+        return vec![symbols.swap_remove(number)];
+    }
     // A call without columns beside it leaves the names out; they are null then.
     let symbol = |number: usize, row: usize| {
         symbols

@@ -1,25 +1,28 @@
 //! Runs a resolved SELECT: groups its series, runs the calls of each group, makes rows.
 
+mod group;
+mod raw;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use plimsoll_engine::TimeRange;
 use plimsoll_engine::model::TIME_MAX;
-use plimsoll_engine::{Rows, TimeRange};
 
-use super::call::{Caller, Seeds, Spread, wrong_type};
-use super::column::Column;
+use super::call::{Spread, wrong_type};
 use super::context::Context;
 use super::error::{Error, Result};
-use super::fields::{Fields, Inner, Readers, read_block};
+use super::fields::{Fields, Inner};
 use super::groups::{self, Key};
 use super::load::{Block, Member, range};
-use super::merged::Merged;
-use super::outputs::{blanked_column, cut, joined, outputs};
 use super::pool::{self, Execution};
 use super::table::Table;
 use super::window::Windows;
 use crate::plan::{Derived, Kind, Plan, Source, Stored, kind_over};
+use group::Group;
+
+pub(crate) use group::Made;
 
 /// What all parts of a running SELECT share.
 pub(crate) struct Run<'a> {
@@ -37,10 +40,6 @@ pub(crate) struct Run<'a> {
 
 /// What a value costs on its way from a column to a row.
 const CELL_BYTES: usize = 40;
-
-/// Series of one group that are read before their rows are merged, where only some rows are asked
-/// for.
-const MEMBERS_AT_ONCE: usize = 64;
 
 /// Groups that may be run before their series are handed over.
 const GROUPS_AT_ONCE: usize = 256;
@@ -291,24 +290,6 @@ impl<'a> Run<'a> {
         Ok((groups, Some(Inner { windows, fields })))
     }
 
-    /// The table that a group of a subquery makes, if it has rows.
-    pub(crate) fn pending_table(
-        &self,
-        derived: &Derived,
-        group: &groups::Group<'_>,
-        readers: &mut Readers<'_>,
-    ) -> Result<Option<Table>> {
-        let (inner, readers) = readers.inner();
-        let pending = Group {
-            run: self,
-            plan: &derived.plan,
-            windows: &inner.windows,
-            fields: &inner.fields,
-            spread: Spread::Groups,
-        };
-        pending.table(group, readers)
-    }
-
     /// The groups of a SELECT over several sources, or over subqueries that are read first.
     fn joined_groups<'p>(
         &self,
@@ -399,153 +380,6 @@ impl<'a> Run<'a> {
             });
         }
         Ok(())
-    }
-
-    /// Of many blocks the rows that a LIMIT can still answer, so that the others are not held.
-    fn first_rows(&self, blocks: Vec<Block>, rows: usize, ascending: bool) -> Result<Vec<Block>> {
-        if blocks.len() < 2 {
-            return Ok(blocks);
-        }
-        let held = blocks.iter().map(held_bytes).sum();
-        let merged = Merged::new(blocks, true);
-        let block = Block {
-            times: merged.times,
-            values: merged.values,
-            beside: merged.beside,
-        };
-        let block = block.keep_end(rows, ascending);
-        self.release(held);
-        self.hold(&block)?;
-        Ok(vec![block])
-    }
-
-    /// The rows of one member of a SELECT without calls, or those at the end that a LIMIT needs.
-    fn raw_block(
-        &self,
-        plan: &Plan,
-        member: &Member<'_>,
-        range: TimeRange,
-        readers: &mut Readers<'_>,
-    ) -> Result<Option<Block>> {
-        let Some((reader, series)) = readers.of_member(0, member) else {
-            return member.load(self, None, &plan.references, range);
-        };
-        self.context.cancel.check()?;
-        let rows = match plan.rows.needed() {
-            None => Rows::All,
-            Some(rows) if plan.ascending => Rows::First(rows),
-            Some(rows) => Rows::Last(rows),
-        };
-        let block = read_block(reader, series, range.intersect(&self.readable), rows)?;
-        let Some(values) = block.values else {
-            return Ok(None);
-        };
-        // A row's time counts as its value does.
-        self.count_points(2 * block.times.len())?;
-        Ok(Some(Block {
-            times: block.times,
-            values: None,
-            beside: vec![Column::full(values)],
-        }))
-    }
-
-    /// Rows of a SELECT without calls.
-    fn raw_rows(
-        &self,
-        plan: &Plan,
-        windows: &Windows,
-        members: &[Member<'_>],
-        fields: &Fields,
-    ) -> Result<(Vec<i64>, Vec<Column>)> {
-        let mut blocks: Vec<Block> = Vec::new();
-        let range = range(windows.start, windows.end);
-        let needed = plan.rows.needed();
-        for some in members.chunks(MEMBERS_AT_ONCE) {
-            let loaded = pool::chunks(self.execution, some, |members| {
-                let mut readers = fields.readers();
-                let blocks = members.iter();
-                let blocks = blocks.map(|member| {
-                    let block = self.raw_block(plan, member, range, &mut readers)?;
-                    Ok(match needed {
-                        Some(rows) => block.map(|block| block.keep_end(rows, plan.ascending)),
-                        None => block,
-                    })
-                });
-                blocks.collect()
-            })?;
-            for block in loaded.into_iter().flatten() {
-                self.hold(&block)?;
-                blocks.push(block);
-            }
-            if let Some(rows) = needed {
-                blocks = self.first_rows(blocks, rows, plan.ascending)?;
-            }
-        }
-        let merged = Merged::new(blocks, plan.ascending);
-        let rows = plan.rows.range(merged.times.len());
-        let (times, columns) = if rows.len() == merged.times.len() {
-            (merged.times, merged.beside)
-        } else {
-            let columns = merged.beside.iter();
-            (
-                merged.times[rows.clone()].to_vec(),
-                columns.map(|column| column.slice(rows.clone())).collect(),
-            )
-        };
-        let blanked = columns.into_iter().zip(&plan.references);
-        let blanked = blanked.map(|(column, (_, kind))| blanked_column(plan.blank, column, *kind));
-        Ok((times, blanked.collect()))
-    }
-}
-
-/// Makes the rows of groups.
-struct Group<'a> {
-    run: &'a Run<'a>,
-    plan: &'a Plan,
-    windows: &'a Windows,
-    fields: &'a Fields,
-    spread: Spread,
-}
-
-impl Group<'_> {
-    /// The rows of one group, if it has any.
-    fn table(
-        &self,
-        ((name, values), members): &groups::Group<'_>,
-        readers: &mut Readers<'_>,
-    ) -> Result<Option<Table>> {
-        let plan = self.plan;
-        let (times, symbols) = if plan.calls.is_empty() {
-            self.run
-                .raw_rows(plan, self.windows, members, self.fields)?
-        } else {
-            let caller = Caller {
-                run: self.run,
-                plan,
-                members,
-                windows: self.windows,
-                seeds: Seeds::AreUsed,
-                fields: self.fields,
-                spread: self.spread,
-            };
-            let mut answers = Vec::with_capacity(plan.calls.len());
-            for (number, (call, _)) in plan.calls.iter().enumerate() {
-                let mut points = caller.points(number, call, readers)?;
-                cut(plan, &mut points);
-                answers.push(points);
-            }
-            joined(plan, answers)
-        };
-        if times.is_empty() {
-            return Ok(None);
-        }
-        let tags = plan.group_by.iter().cloned();
-        Ok(Some(Table {
-            name: Arc::clone(name),
-            tags: tags.zip(values.iter().cloned()).collect(),
-            columns: outputs(plan, symbols, times.len()),
-            times,
-        }))
     }
 }
 

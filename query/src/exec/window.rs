@@ -128,20 +128,27 @@ impl Windows {
         rows: Range<usize>,
         mut visit: impl FnMut((i64, i64), Range<usize>),
     ) {
-        if !self.is_grouped() && !rows.is_empty() {
-            // A row of a subquery may be older than the range: its window began there.
-            return visit((self.start, self.end.saturating_add(1)), rows);
-        }
+        let is_grouped = self.is_grouped();
         let mut from = rows.start;
-        let mut window = before;
+        // Without windows a row of a subquery may be older than the range: its window began there.
+        let mut window = if is_grouped {
+            before
+        } else {
+            Some((self.start, self.end.saturating_add(1)))
+        };
         let mut guess = 0;
         while from < rows.end {
-            let (start, end) = self.window_of(window, times[from]);
+            let (start, end) = match window {
+                Some(whole) if !is_grouped => whole,
+                before => self.window_of(before, times[from]),
+            };
             window = Some((start, end));
             let inside = |time: i64| (start..end).contains(&time);
             // Where points come at one interval, most windows hold as many as the one before.
             let likely = from + guess;
-            let to = if guess > 0
+            let to = if !is_grouped {
+                rows.end
+            } else if guess > 0
                 && likely < rows.end
                 && inside(times[likely - 1])
                 && !inside(times[likely])
@@ -152,6 +159,7 @@ impl Windows {
                 from + rest.partition_point(|time| inside(*time)).max(1)
             };
             guess = to - from;
+            // Called in one place, so that it is compiled into the loop.
             visit((start, end), from..to);
             from = to;
         }

@@ -2,6 +2,7 @@
 
 mod numbers;
 mod partial;
+mod results;
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -11,6 +12,9 @@ use plimsoll_engine::segment::{BlockRef, Summary};
 
 use numbers::{Known, add_numbers, add_plain, add_summary, join_plain, window_around};
 use partial::Partial;
+use results::{of_chosen, of_numbers, of_plain};
+
+pub(crate) use results::{Beside, Picks, Results, Times};
 
 use super::{Fold, Number};
 use crate::exec::window::Windows;
@@ -88,17 +92,6 @@ pub(crate) struct Chosen<T> {
     pub(crate) pick: Pick,
 }
 
-/// What came out, ascending by window.
-#[derive(Debug)]
-pub(crate) struct Results {
-    /// Each window's start.
-    pub(crate) windows: Vec<i64>,
-    /// Its value.
-    pub(crate) values: Values,
-    /// A selector's points: their times, and where they stand.
-    pub(crate) chosen: Option<(Vec<i64>, Vec<Pick>)>,
-}
-
 impl Folded {
     /// Nothing yet, for arguments of this type.
     pub(crate) fn new(fold: Fold, field_type: FieldType, answers: Answers) -> Self {
@@ -117,6 +110,19 @@ impl Folded {
             (_, FieldType::Unsigned) => Self::Unsigned(Partial::default()),
             (_, FieldType::String) => Self::Strings(Partial::default()),
             (_, FieldType::Boolean) => Self::Booleans(Partial::default()),
+        }
+    }
+
+    /// Makes room for results of so many windows.
+    pub(crate) fn reserve(&mut self, windows: usize) {
+        match self {
+            Self::Counts(partial) | Self::PlainIntegers(partial) => partial.reserve(windows),
+            Self::PlainFloats(partial) => partial.reserve(windows),
+            Self::Floats(partial) => partial.reserve(windows),
+            Self::Integers(partial) => partial.reserve(windows),
+            Self::Unsigned(partial) => partial.reserve(windows),
+            Self::Strings(partial) => partial.reserve(windows),
+            Self::Booleans(partial) => partial.reserve(windows),
         }
     }
 
@@ -285,17 +291,17 @@ impl Folded {
     }
 
     /// The results; every series was ended.
-    pub(crate) fn finish(self, fold: Fold) -> Results {
+    pub(crate) fn finish(self, fold: Fold, beside: Beside) -> Results {
         match self {
             Self::Counts(partial) | Self::PlainIntegers(partial) => {
-                finish_plain(partial.all, Values::Integer)
+                of_plain(partial.all, Values::Integer)
             }
-            Self::PlainFloats(partial) => finish_plain(partial.all, Values::Float),
-            Self::Floats(partial) => finish_numbers(partial.all, fold, Values::Float),
-            Self::Integers(partial) => finish_numbers(partial.all, fold, Values::Integer),
-            Self::Unsigned(partial) => finish_numbers(partial.all, fold, Values::Unsigned),
-            Self::Strings(partial) => finish_chosen(partial.all, Values::String),
-            Self::Booleans(partial) => finish_chosen(partial.all, Values::Boolean),
+            Self::PlainFloats(partial) => of_plain(partial.all, Values::Float),
+            Self::Floats(partial) => of_numbers(partial.all, fold, Values::Float, beside),
+            Self::Integers(partial) => of_numbers(partial.all, fold, Values::Integer, beside),
+            Self::Unsigned(partial) => of_numbers(partial.all, fold, Values::Unsigned, beside),
+            Self::Strings(partial) => of_chosen(partial.all, Values::String, beside),
+            Self::Booleans(partial) => of_chosen(partial.all, Values::Boolean, beside),
         }
     }
 }
@@ -418,72 +424,5 @@ fn keep_better<T>(
 ) {
     if is_better(fold, best, &other, order) {
         *best = other;
-    }
-}
-
-fn finish_plain<T>(all: Vec<(i64, T)>, values: fn(Vec<T>) -> Values) -> Results {
-    let (windows, results) = all.into_iter().unzip();
-    Results {
-        windows,
-        values: values(results),
-        chosen: None,
-    }
-}
-
-fn finish_numbers<T: Number>(
-    all: Vec<(i64, State<T>)>,
-    fold: Fold,
-    values: fn(Vec<T>) -> Values,
-) -> Results {
-    if fold == Fold::Mean {
-        let (windows, means) = all
-            .into_iter()
-            .map(|(window, state)| match state {
-                State::Sum { sum, count } => (window, sum.float() / count.float()),
-                _ => unreachable!("mean() keeps sums"),
-            })
-            .unzip();
-        return Results {
-            windows,
-            values: Values::Float(means),
-            chosen: None,
-        };
-    }
-    let len = all.len();
-    let mut results = (Vec::with_capacity(len), Vec::with_capacity(len));
-    let mut chosen = (Vec::new(), Vec::new());
-    for (window, state) in all {
-        results.0.push(window);
-        results.1.push(match state {
-            State::Sum { sum, .. } => sum,
-            State::Range { low, high } => high.minus(low),
-            State::Chosen(point) => {
-                chosen.0.push(point.time);
-                chosen.1.push(point.pick);
-                point.value
-            }
-        });
-    }
-    Results {
-        windows: results.0,
-        values: values(results.1),
-        chosen: fold.is_selector().then_some(chosen),
-    }
-}
-
-fn finish_chosen<T>(all: Vec<(i64, Chosen<T>)>, values: fn(Vec<T>) -> Values) -> Results {
-    let mut windows = Vec::with_capacity(all.len());
-    let mut kept = Vec::with_capacity(all.len());
-    let mut chosen = (Vec::new(), Vec::new());
-    for (window, point) in all {
-        windows.push(window);
-        kept.push(point.value);
-        chosen.0.push(point.time);
-        chosen.1.push(point.pick);
-    }
-    Results {
-        windows,
-        values: values(kept),
-        chosen: Some(chosen),
     }
 }

@@ -58,6 +58,10 @@ fn of_numbers<T: Number>(
     }
 }
 
+fn room_for<T>(points: usize) -> (Vec<i64>, Vec<T>) {
+    (Vec::with_capacity(points), Vec::with_capacity(points))
+}
+
 /// Calls `visit` with the places of neighbours; of points at one time only the first counts.
 fn neighbours(times: &[i64], mut visit: impl FnMut(usize, usize)) {
     let mut before = 0;
@@ -75,7 +79,9 @@ fn derivative<T: Number>(
     unit: i64,
     sign: Sign,
 ) -> (Vec<i64>, Vec<f64>) {
-    let mut results = (Vec::new(), Vec::new());
+    let mut results = room_for(times.len());
+    // Most points are as far apart as those before.
+    let mut units = (0, 0.0);
     neighbours(times, |before, at| {
         let change = values[at].float_minus(values[before]);
         if sign == Sign::NonNegative && change < 0.0 {
@@ -83,14 +89,17 @@ fn derivative<T: Number>(
         }
         // The time between is positive in either direction.
         let elapsed = times[at].wrapping_sub(times[before]).wrapping_abs();
+        if elapsed != units.0 {
+            units = (elapsed, elapsed.float() / unit.float());
+        }
         results.0.push(times[at]);
-        results.1.push(change / (elapsed.float() / unit.float()));
+        results.1.push(change / units.1);
     });
     results
 }
 
 fn difference<T: Number>(times: &[i64], values: &[T], sign: Sign) -> (Vec<i64>, Vec<T>) {
-    let mut results = (Vec::new(), Vec::new());
+    let mut results = room_for(times.len());
     neighbours(times, |before, at| {
         let change = values[at].minus(values[before]);
         // An unsigned change is never below zero, so the values are compared, too.

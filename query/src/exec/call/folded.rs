@@ -15,7 +15,10 @@ use crate::exec::load::{Block, Member, range};
 use crate::exec::pool;
 use crate::exec::window::Windows;
 use crate::functions::Fold;
-use crate::functions::fold::{Answers, Folded, Pick};
+use crate::functions::fold::{Answers, Beside, Folded, Pick, Picks, Times};
+
+/// Windows of a group for which there is room before there are results.
+const ROOM_MAX: usize = 1024;
 
 impl Job<'_> {
     /// Whether a selector's points are asked for by their times.
@@ -24,6 +27,26 @@ impl Job<'_> {
             Answers::Times
         } else {
             Answers::Values
+        }
+    }
+
+    /// Which times its results have.
+    fn times(&self, fold: Fold) -> Times {
+        match self.answers() {
+            Answers::Times if fold.is_selector() => Times::Points,
+            Answers::Times | Answers::Values => Times::Windows,
+        }
+    }
+
+    /// What goes with its results.
+    fn beside(&self, fold: Fold) -> Beside {
+        Beside {
+            times: self.times(fold),
+            picks: if self.with_columns {
+                Picks::Wanted
+            } else {
+                Picks::Unwanted
+            },
         }
     }
 }
@@ -41,20 +64,16 @@ impl Caller<'_> {
         } else {
             self.folded(job, fold, readers)?
         };
-        let results = folded.finish(fold);
-        let keeps_times = job.is_lone_selector && !job.windows.is_grouped();
-        let mut times: Vec<i64> = match &results.chosen {
-            Some((times, _)) if keeps_times => times.clone(),
-            _ => results
-                .windows
-                .iter()
-                .map(|start| at_start(*start))
-                .collect(),
-        };
+        let results = folded.finish(fold, job.beside(fold));
+        let mut times = results.times;
+        if job.times(fold) == Times::Windows {
+            times.iter_mut().for_each(|start| *start = at_start(*start));
+        }
         let mut column = Column::full(results.values);
-        let mut beside = match &results.chosen {
-            Some((_, picks)) if job.with_columns => pick(&kept, picks, self.plan.references.len()),
-            _ => Vec::new(),
+        let mut beside = if job.with_columns && fold.is_selector() {
+            pick(&kept, &results.picks, self.plan.references.len())
+        } else {
+            Vec::new()
         };
         if !self.plan.ascending {
             times.reverse();
@@ -99,8 +118,11 @@ impl Caller<'_> {
     /// The members' partial results.
     fn folded(&self, job: &Job<'_>, fold: Fold, readers: &mut Readers<'_>) -> Result<Folded> {
         let empty = || Folded::new(fold, job.argument.field_type, job.answers());
-        let numbered: Vec<(u32, &Member<'_>)> = (0_u32..).zip(self.members).collect();
         let mut folded = empty();
+        if let Some(windows) = job.windows.count() {
+            folded.reserve(usize::try_from(windows).map_or(0, |windows| windows.min(ROOM_MAX)));
+        }
+        let numbered = (0_u32..).zip(self.members);
         if self.spread == Spread::Groups {
             for (number, member) in numbered {
                 self.fold_member(job, fold, (number, member), readers, &mut folded)?;
@@ -112,6 +134,7 @@ impl Caller<'_> {
         // the parts of several series may be joined first.
         let by_itself =
             matches!(fold, Fold::Sum | Fold::Mean) && job.argument.field_type == FieldType::Float;
+        let numbered: Vec<(u32, &Member<'_>)> = numbered.collect();
         let parts = pool::chunks(self.run.execution, &numbered, |members| {
             let mut readers = self.fields.readers();
             let mut parts = vec![empty()];

@@ -27,6 +27,11 @@ impl<S> Default for Partial<S> {
 }
 
 impl<S> Partial<S> {
+    /// Makes room for results of so many windows.
+    pub(super) fn reserve(&mut self, windows: usize) {
+        self.all.reserve(windows);
+    }
+
     /// The window that the current series is in.
     pub(super) fn window(&self) -> Option<(i64, i64)> {
         self.open.as_ref().map(|(window, _)| *window)
