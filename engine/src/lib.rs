@@ -82,6 +82,6 @@ pub use partition::PartitionId;
 pub use plimsoll_wal::storage;
 pub use readers::{READER_NAME_BYTES_MAX, READERS_MAX};
 pub use snapshot::{
-    Column, ColumnPlan, Direction, Field, FieldReader, PartitionView, ReadCounts, Rows, Series,
-    Snapshot, SourceCounts, Summaries, TakePoints, Tally, View, Visit,
+    Column, ColumnPlan, Direction, Field, FieldReader, Listing, PartitionView, ReadCounts, Rows,
+    Series, Snapshot, SourceCounts, Summaries, TagValues, TakePoints, Tally, View, Visit,
 };

@@ -13,6 +13,7 @@ mod cold;
 mod contents;
 mod cursor;
 mod layout;
+mod list;
 mod pages;
 mod postings;
 mod read;

@@ -1,6 +1,7 @@
 //! A read view: the catalog and every source of data as they were at one moment.
 
 mod field;
+mod listing;
 mod masked;
 mod places;
 mod tally;
@@ -24,6 +25,8 @@ use crate::tombstone::{Tombstone, hidden};
 use crate::{Error, Result};
 
 pub use field::{Field, FieldReader, Rows, Summaries, TakePoints};
+pub(crate) use listing::Listed;
+pub use listing::{Listing, TagValues};
 pub use places::{ColumnPlan, PartitionView, SourceCounts};
 pub use tally::{ReadCounts, Tally};
 
@@ -325,63 +328,6 @@ impl View {
         Ok(found)
     }
 
-    /// Series of a measurement that fulfil the predicate, in canonical order, that may have a
-    /// point in the range; [`Self::has_points`] answers exactly.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`].
-    pub fn series(&self, measurement: &str, predicate: &TagPredicate) -> Result<Vec<Series>> {
-        let measurement: Arc<str> = measurement.into();
-        let mut found: Vec<(TagSet, (u32, u32))> = Vec::new();
-        for (number, source) in (0_u32..).zip(&self.sources) {
-            let start = found.len();
-            match &source.kind {
-                SourceKind::Head(head) => {
-                    for id in head.select(source.partition, &measurement, predicate)? {
-                        if let Some(tags) = head.tags(id) {
-                            found.push((tags, (number, id)));
-                        }
-                    }
-                }
-                SourceKind::Segment(segment) => {
-                    let selected = select(segment, &measurement, predicate)?;
-                    let mut ids = RoaringBitmap::new();
-                    segment.each_bounds(&measurement, &selected, &mut |id, start, end| {
-                        if (TimeRange { start, end }).overlaps(&self.range) {
-                            ids.insert(id);
-                        }
-                    })?;
-                    segment.each_tag_set(&ids, &mut |id, text| {
-                        found.push((TagSet::from_canonical(text), (number, id)));
-                        Ok(())
-                    })?;
-                }
-            }
-            if source.is_masked(&measurement) {
-                let masked = found.split_off(start);
-                for (tags, place) in masked {
-                    if self.is_left(&measurement, &tags, place)? {
-                        found.push((tags, place));
-                    }
-                }
-            }
-        }
-        // Stable: the places of one tag set stay in the order of sources.
-        found.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let mut series: Vec<Series> = Vec::with_capacity(found.len());
-        for (tags, place) in found {
-            match series.last_mut() {
-                Some(last) if last.tags == tags => last.places.push(place),
-                _ => series.push(Series {
-                    measurement: Arc::clone(&measurement),
-                    tags,
-                    places: SmallVec::from_slice(&[place]),
-                }),
-            }
-        }
-        Ok(series)
-    }
-
     /// Whether a series that fulfils the predicate has a point in the range: quicker than asking
     /// for all of them first.
     ///
@@ -578,11 +524,7 @@ impl View {
     }
 }
 
-fn select(
-    segment: &Segment,
-    measurement: &str,
-    predicate: &TagPredicate,
-) -> Result<roaring::RoaringBitmap> {
+fn select(segment: &Segment, measurement: &str, predicate: &TagPredicate) -> Result<RoaringBitmap> {
     let ids = (*segment.measurement_ids(measurement)?).clone();
     Ok(
         if ids.is_empty() || matches!(predicate, TagPredicate::All) {

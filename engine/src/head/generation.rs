@@ -1,21 +1,21 @@
 //! A head that takes writes until it is frozen, and answers reads until it is flushed.
 
 mod define;
+mod list;
 mod pending;
 
-use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use hashbrown::{DefaultHashBuilder, HashMap};
+use hashbrown::DefaultHashBuilder;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
 use crate::Result;
 use crate::log::{Record, put_record};
-use crate::model::{FieldType, Place, TagFinder, TagSet, TimeRange, Values};
+use crate::model::{FieldType, Place, TagSet, TimeRange, Values};
 use crate::partition::{PartitionId, Schema};
 use crate::predicate::TagPredicate;
 use crate::snapshot::Rows;
@@ -24,6 +24,7 @@ use crate::tombstone::{Covered, Tombstone};
 use super::columns::{ColumnDefinition, Columns};
 use super::group::{GroupRows, Room, RowGroup};
 use super::index::HeadIndex;
+use super::listing::Listing;
 use super::shard::{Incoming, RowTarget, Shard};
 use pending::Pending;
 
@@ -42,6 +43,8 @@ pub(crate) struct Generation {
     /// What [`Self::index`] reads.
     index: RwLock<HeadIndex>,
     pending: Pending,
+    /// The same tag sets, in order.
+    listing: Listing,
     /// (shard, entry) of each tag-set number.
     pub(super) places: RwLock<Vec<(u32, u32)>>,
     /// Log bytes of columns, partitions and catalog changes: drained last, written first.
@@ -49,9 +52,6 @@ pub(crate) struct Generation {
     pub(super) next_group: AtomicU32,
     bytes: AtomicUsize,
 }
-
-/// Finding one tag in the texts of a tag set takes as long as looking at so many values of the index.
-const VALUES_FOR_TAGS: u64 = 8;
 
 impl Generation {
     /// An empty generation; says so in the log.
@@ -70,6 +70,7 @@ impl Generation {
             columns: RwLock::default(),
             index: RwLock::default(),
             pending: Pending::default(),
+            listing: Listing::default(),
             places: RwLock::default(),
             definitions: Mutex::default(),
             next_group: AtomicU32::new(0),
@@ -349,44 +350,6 @@ impl Generation {
         index.keys_of(&ids).map(Arc::from).collect()
     }
 
-    /// The values that some of `ids` have at a tag, and those ids.
-    pub(crate) fn values_of(
-        &self,
-        key: &str,
-        ids: &RoaringBitmap,
-    ) -> Vec<(Box<str>, RoaringBitmap)> {
-        let index = self.index();
-        let are_few = ids.len() * VALUES_FOR_TAGS < index.values_count(key) as u64;
-        if !are_few {
-            let mut found = Vec::new();
-            index.each_value_within(key, ids, &mut |value, ids| found.push((value.into(), ids)));
-            return found;
-        }
-        // A shard's lock is never taken under the index's.
-        drop(index);
-        let finder = TagFinder::new(key);
-        let mut found: HashMap<Box<str>, RoaringBitmap> = HashMap::new();
-        for id in ids {
-            let Some(tags) = self.tags(id) else { continue };
-            if let Some(value) = finder.find(tags.as_str()) {
-                match found.get_mut(value) {
-                    Some(with) => {
-                        with.insert(id);
-                    }
-                    None => {
-                        found.insert(value.into(), RoaringBitmap::from_iter([id]));
-                    }
-                }
-            }
-        }
-        let unescaped = |raw: Box<str>| match TagFinder::unescaped(&raw) {
-            Cow::Borrowed(_) => raw,
-            Cow::Owned(text) => text.into(),
-        };
-        let found = found.into_iter();
-        found.map(|(raw, with)| (unescaped(raw), with)).collect()
-    }
-
     /// The tags behind a number.
     pub(crate) fn tags(&self, id: u32) -> Option<TagSet> {
         self.with_tag_set(id, |shard, entry| shard.entries[entry].tags.clone())
@@ -487,17 +450,34 @@ impl Generation {
         measurement: &Arc<str>,
         range: TimeRange,
     ) -> bool {
-        // Collected first: a shard's lock is never taken under the columns' lock.
-        let wanted: smallvec::SmallVec<[u32; 16]> = self
-            .columns
-            .read()
-            .of_measurement(partition, measurement)
-            .collect();
+        let columns = self.columns_of_measurement(partition, measurement);
+        self.has_points_of(tag_set, partition, &columns, range)
+    }
+
+    /// The numbers of the columns of a measurement. Collected, as a shard's lock is never taken
+    /// under that of the columns.
+    fn columns_of_measurement(
+        &self,
+        partition: PartitionId,
+        measurement: &Arc<str>,
+    ) -> SmallVec<[u32; 16]> {
+        let columns = self.columns.read();
+        columns.of_measurement(partition, measurement).collect()
+    }
+
+    /// Whether one of `columns` has a point of this tag set in `range`.
+    fn has_points_of(
+        &self,
+        tag_set: u32,
+        partition: PartitionId,
+        columns: &[u32],
+        range: TimeRange,
+    ) -> bool {
         let found = self.with_tag_set(tag_set, |shard, entry| {
             shard.groups_of(entry, partition).iter().any(|group| {
                 let group = &shard.groups[*group as usize];
                 group.columns().iter().enumerate().any(|(slot, column)| {
-                    wanted.contains(column) && group.has_points(&shard.room, slot, range)
+                    columns.contains(column) && group.has_points(&shard.room, slot, range)
                 })
             })
         });

@@ -247,11 +247,6 @@ impl HeadIndex {
             .map(|(_, m)| m)
     }
 
-    /// How many values a tag has.
-    pub(crate) fn values_count(&self, key: &str) -> usize {
-        self.tags.get(key).map_or(0, |values| values.postings.len())
-    }
-
     /// Calls `visit` with each value of a tag, in no order.
     pub(crate) fn each_value_of(&self, key: &str, visit: &mut dyn FnMut(&str, &RoaringBitmap)) {
         let values = self.tags.get(key).into_iter();
@@ -260,31 +255,6 @@ impl HeadIndex {
                 Posting::Few { .. } => visit(value, &posting.bitmap()),
                 Posting::Many(ids) => visit(value, ids),
             }
-        }
-    }
-
-    /// Calls `visit` with each value of a tag that some of `ids` have, and those, in no order.
-    pub(crate) fn each_value_within(
-        &self,
-        key: &str,
-        ids: &RoaringBitmap,
-        visit: &mut dyn FnMut(&str, RoaringBitmap),
-    ) {
-        let values = self.tags.get(key).into_iter();
-        for (value, posting) in values.flat_map(|values| &values.postings) {
-            if posting.is_disjoint(ids) {
-                continue;
-            }
-            visit(
-                value,
-                match posting {
-                    Posting::Few { .. } => {
-                        let own = posting.ids().iter().copied();
-                        own.filter(|id| ids.contains(*id)).collect()
-                    }
-                    Posting::Many(own) => &**own & ids,
-                },
-            );
         }
     }
 
@@ -352,16 +322,6 @@ mod tests {
                 .map(|(value, len)| (value.as_str(), *len))
                 .eq(expected)
         );
-        let mut within = Vec::new();
-        let ids = RoaringBitmap::from([1, 4, 5]);
-        for key in ["third", "all"] {
-            index.each_value_within(key, &ids, &mut |value, ids| {
-                within.push((value.to_owned(), ids.into_iter().collect::<Vec<u32>>()));
-            });
-        }
-        within.sort();
-        let expected = [("0", vec![1]), ("1", vec![4, 5]), ("x", vec![1, 4, 5])];
-        assert_eq!(within, expected.map(|(value, ids)| (value.to_owned(), ids)));
         let some: Vec<&str> = index.keys_of(&RoaringBitmap::from([9])).collect();
         assert_eq!(some, ["all", "own", "third"]);
     }

@@ -130,13 +130,21 @@ impl<'a> Postings<'a> {
 
     /// Calls `visit` for every value in order until it answers false.
     pub fn each(&self, visit: &mut dyn FnMut(&str, RoaringBitmap) -> bool) -> Result<()> {
+        self.each_symbol(&mut |symbol, ids| {
+            let value = unescaped(self.symbols.text(self.pages, symbol)?);
+            Ok(visit(&value, ids.into_bitmap()))
+        })
+    }
+
+    /// Calls `visit` for the symbol of every value, in order, until it answers false.
+    pub fn each_symbol(&self, visit: &mut dyn FnMut(u32, Ids<'_>) -> Result<bool>) -> Result<()> {
+        let mut listed = Vec::with_capacity(LISTED_MAX);
         for group in 0..self.groups() {
             let mut cursor = self.group(group)?;
             while cursor.remaining() > 0 {
                 let symbol = cursor.u32().map_err(|_| self.corrupt())?;
-                let ids = self.read_ids(&mut cursor).map_err(|_| self.corrupt())?;
-                let value = unescaped(self.symbols.text(self.pages, symbol)?);
-                if !visit(&value, ids) {
+                let ids = self.read_ids(&mut cursor, &mut listed);
+                if !visit(symbol, ids.map_err(|_| self.corrupt())?)? {
                     return Ok(());
                 }
             }
@@ -162,31 +170,73 @@ impl<'a> Postings<'a> {
             return Ok(RoaringBitmap::new());
         };
         let mut cursor = self.group(group)?;
+        let mut listed = Vec::with_capacity(LISTED_MAX);
         while cursor.remaining() > 0 {
             let symbol = cursor.u32().map_err(|_| self.corrupt())?;
-            let ids = self.read_ids(&mut cursor).map_err(|_| self.corrupt())?;
+            let ids = self.read_ids(&mut cursor, &mut listed);
+            let ids = ids.map_err(|_| self.corrupt())?;
             if unescaped(self.symbols.text(self.pages, symbol)?) == value {
-                return Ok(ids);
+                return Ok(ids.into_bitmap());
             }
         }
         Ok(RoaringBitmap::new())
     }
 
-    fn read_ids(&self, cursor: &mut Cursor<'_>) -> Result<RoaringBitmap, Malformed> {
+    /// Reads the ids of a value, into `listed` where they are few.
+    fn read_ids<'l>(
+        &self,
+        cursor: &mut Cursor<'_>,
+        listed: &'l mut Vec<u32>,
+    ) -> Result<Ids<'l>, Malformed> {
         let count = cursor.len_up_to(self.ids_limit as usize)?;
         if count > LISTED_MAX {
             let len = cursor.len_up_to(cursor.remaining())?;
-            return decode_ids(cursor.bytes(len)?, self.ids_limit);
+            return decode_ids(cursor.bytes(len)?, self.ids_limit).map(Ids::Many);
         }
-        let mut ids = RoaringBitmap::new();
+        listed.clear();
         let mut id = 0u32;
         for _ in 0..count {
             id = id.saturating_add(cursor.u32()?);
             if id >= self.ids_limit {
                 return Err(Malformed("an id that is not there"));
             }
-            ids.insert(id);
+            listed.push(id);
         }
-        Ok(ids)
+        Ok(Ids::Few(listed))
+    }
+}
+
+/// The ids that have a value.
+#[derive(Debug)]
+pub enum Ids<'a> {
+    /// Listed, ascending.
+    Few(&'a [u32]),
+    /// A set.
+    Many(RoaringBitmap),
+}
+
+impl Ids<'_> {
+    /// Whether none is one of `ids`.
+    pub fn is_disjoint(&self, ids: &RoaringBitmap) -> bool {
+        match self {
+            Self::Few(listed) => !listed.iter().any(|id| ids.contains(*id)),
+            Self::Many(own) => own.is_disjoint(ids),
+        }
+    }
+
+    /// Those that are of `ids`, ascending.
+    pub fn within(&self, ids: &RoaringBitmap, out: &mut Vec<u32>) {
+        out.clear();
+        match self {
+            Self::Few(listed) => out.extend(listed.iter().filter(|id| ids.contains(**id))),
+            Self::Many(own) => out.extend(own & ids),
+        }
+    }
+
+    fn into_bitmap(self) -> RoaringBitmap {
+        match self {
+            Self::Few(listed) => listed.iter().copied().collect(),
+            Self::Many(ids) => ids,
+        }
     }
 }

@@ -21,7 +21,6 @@ use super::tag_sets::TagSets;
 use super::time_cache::TimeCache;
 use super::times::{TimeBlocks, Times};
 use super::{SegmentFacts, SegmentIdentity};
-use crate::model::tags::unescaped;
 use crate::model::{FieldType, TagSet, TimeRange, Timestamp, Values};
 use crate::predicate::TagIndex;
 use crate::{Error, Result};
@@ -36,10 +35,10 @@ pub struct Segment {
     facts: SegmentFacts,
     /// Tells open segments apart in a [`Scratch`].
     token: u64,
-    pages: Pages,
-    symbols: Symbols,
-    schema: Schema,
-    tag_sets: TagSets,
+    pub(super) pages: Pages,
+    pub(super) symbols: Symbols,
+    pub(super) schema: Schema,
+    pub(super) tag_sets: TagSets,
     objects: Objects,
     postings: Span,
     times: Times,
@@ -198,83 +197,6 @@ impl Segment {
             .tag_set(&self.pages, &self.schema, &self.symbols, id)
     }
 
-    /// Calls `visit` with the canonical text of each of `ids`, in order: quicker than one by one.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`], and what `visit` returns.
-    pub fn each_tag_set(
-        &self,
-        ids: &RoaringBitmap,
-        visit: &mut dyn FnMut(u32, &str) -> Result<()>,
-    ) -> Result<()> {
-        let (pages, schema, symbols) = (&self.pages, &self.schema, &self.symbols);
-        self.tag_sets
-            .each(pages, schema, symbols, ids.iter(), visit)
-    }
-
-    /// Calls `visit` with each value that some of `ids` have at a tag, unescaped, and with those
-    /// ids; in no order of values.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`], and what `visit` returns.
-    pub(crate) fn each_value_of(
-        &self,
-        key: &str,
-        ids: &RoaringBitmap,
-        visit: &mut dyn FnMut(&str, &RoaringBitmap) -> Result<()>,
-    ) -> Result<()> {
-        let Some(key) = self.schema.key(key) else {
-            return Ok(());
-        };
-        let positions = self.positions(&key.name)?;
-        // Reading a tag set takes about as long as skipping two values.
-        let are_few = ids.len() < u64::from(key.values) * 2;
-        let Some(positions) = positions.filter(|_| are_few) else {
-            let mut visited = Ok(());
-            self.postings_of(key).each(&mut |value, with| {
-                let both = with & ids;
-                if !both.is_empty() {
-                    visited = visit(value, &both);
-                }
-                visited.is_ok()
-            })?;
-            return visited;
-        };
-        let mut values: Vec<(u32, u32)> = Vec::new();
-        self.tag_sets.each_value(
-            &self.pages,
-            &self.schema,
-            ids.iter(),
-            &|shape| positions[shape],
-            &mut |id, value| values.push((value, id)),
-        )?;
-        values.sort_unstable();
-        for same in values.chunk_by(|a, b| a.0 == b.0) {
-            let ids = same.iter().map(|(_, id)| *id).collect();
-            visit(&unescaped(self.symbols.text(&self.pages, same[0].0)?), &ids)?;
-        }
-        Ok(())
-    }
-
-    /// Where each shape of tag sets has a key; none where some tag set is kept as a text.
-    fn positions(&self, wanted: &str) -> Result<Option<Vec<Option<usize>>>> {
-        let mut positions = Vec::with_capacity(self.schema.shapes.len());
-        for shape in &self.schema.shapes {
-            let mut position = None;
-            for (at, key) in shape.iter().enumerate() {
-                let key = self.symbols.text(&self.pages, *key)?;
-                if key.is_empty() {
-                    return Ok(None);
-                }
-                if unescaped(key) == wanted {
-                    position = Some(at);
-                }
-            }
-            positions.push(position);
-        }
-        Ok(Some(positions))
-    }
-
     /// The id of a tag set, if it is here.
     ///
     /// # Errors
@@ -345,26 +267,6 @@ impl Segment {
                 }
             },
         )
-    }
-
-    /// The tag keys that a tag set of the measurement has, sorted.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`].
-    pub fn tag_keys(&self, measurement: &str) -> Result<Vec<Arc<str>>> {
-        let ids = self.measurement_ids(measurement)?;
-        let mut keys = Vec::new();
-        for key in &self.schema.keys {
-            let mut has = false;
-            self.postings_of(key).each(&mut |_, with| {
-                has = !with.is_disjoint(&ids);
-                !has
-            })?;
-            if has {
-                keys.push(Arc::clone(&key.name));
-            }
-        }
-        Ok(keys)
     }
 
     /// The blocks of a column and tag set that have rows in `range`, in time order.
@@ -623,7 +525,7 @@ impl Segment {
         &self.schema.columns[column.0 as usize]
     }
 
-    fn postings_of<'a>(&'a self, key: &'a TagKey) -> Postings<'a> {
+    pub(super) fn postings_of<'a>(&'a self, key: &'a TagKey) -> Postings<'a> {
         Postings::new(
             &self.pages,
             &self.symbols,

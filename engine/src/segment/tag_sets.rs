@@ -65,6 +65,9 @@ impl TagSetsEncoder {
     }
 }
 
+/// Takes a tag set's id and canonical text, its shape, and the symbols of its values.
+pub type VisitTagSet<'v> = &'v mut dyn FnMut(u32, &str, usize, &[u32]);
+
 /// Reads tag sets by id and finds them by text.
 #[derive(Debug, Clone, Copy)]
 pub struct TagSets {
@@ -129,6 +132,33 @@ impl TagSets {
         pages.corrupt(Section::TagSets.name(), self.span.offset)
     }
 
+    /// Reads each of `ids`, which ascend, and calls `visit` with it.
+    fn walk<'a>(
+        &self,
+        pages: &'a Pages,
+        schema: &Schema,
+        ids: impl Iterator<Item = u32>,
+        mut visit: impl FnMut(u32, &mut Group<'a>) -> Result<()>,
+    ) -> Result<()> {
+        let mut open: Option<(u32, Group<'_>, u32)> = None;
+        for id in ids {
+            if id >= self.count {
+                return Err(self.corrupt(pages));
+            }
+            let number = id / TAG_SETS_GROUP;
+            let (_, group, next) = match &mut open {
+                Some(here) if here.0 == number && here.2 <= id => here,
+                _ => open.insert((number, self.group(pages, number)?, number * TAG_SETS_GROUP)),
+            };
+            while *next <= id {
+                group.step(schema).map_err(|_| self.corrupt(pages))?;
+                *next += 1;
+            }
+            visit(id, group)?;
+        }
+        Ok(())
+    }
+
     /// Calls `visit` with the canonical text of each of `ids`, which ascend.
     pub fn each(
         &self,
@@ -138,57 +168,45 @@ impl TagSets {
         ids: impl Iterator<Item = u32>,
         visit: &mut dyn FnMut(u32, &str) -> Result<()>,
     ) -> Result<()> {
-        let mut open: Option<(u32, Group<'_>, u32)> = None;
         let mut text = String::new();
-        for id in ids {
-            if id >= self.count {
-                return Err(self.corrupt(pages));
-            }
-            let number = id / TAG_SETS_GROUP;
-            let (_, group, next) = match &mut open {
-                Some(here) if here.0 == number && here.2 <= id => here,
-                _ => open.insert((number, self.group(pages, number)?, number * TAG_SETS_GROUP)),
-            };
-            while *next <= id {
-                group.step(schema).map_err(|_| self.corrupt(pages))?;
-                *next += 1;
-            }
+        self.walk(pages, schema, ids, |id, group| {
             group.text(pages, schema, symbols, &mut text)?;
-            visit(id, &text)?;
-        }
-        Ok(())
+            visit(id, &text)
+        })
     }
 
-    /// Calls `visit` with the symbol of the value that each of `ids`, which ascend, has at `key`;
-    /// `position` says where a shape has it. The tag sets without it are left out.
-    pub fn each_value(
+    /// Calls `visit` with the symbols of the values that each of `ids`, which ascend, has: the
+    /// places in a shape are those of [`Schema::shapes`].
+    pub fn each_values(
         &self,
         pages: &Pages,
         schema: &Schema,
         ids: impl Iterator<Item = u32>,
-        position: &dyn Fn(usize) -> Option<usize>,
-        visit: &mut dyn FnMut(u32, u32),
+        visit: &mut dyn FnMut(u32, usize, &[u32]),
     ) -> Result<()> {
-        let mut open: Option<(u32, Group<'_>, u32)> = None;
-        for id in ids {
-            if id >= self.count {
-                return Err(self.corrupt(pages));
+        self.walk(pages, schema, ids, |id, group| {
+            if let Some(shape) = group.shape {
+                visit(id, shape, &group.values);
             }
-            let number = id / TAG_SETS_GROUP;
-            let (_, group, next) = match &mut open {
-                Some(here) if here.0 == number && here.2 <= id => here,
-                _ => open.insert((number, self.group(pages, number)?, number * TAG_SETS_GROUP)),
-            };
-            while *next <= id {
-                group.step(schema).map_err(|_| self.corrupt(pages))?;
-                *next += 1;
-            }
-            let value = group.shape.and_then(position).map(|at| group.values[at]);
-            if let Some(value) = value {
-                visit(id, value);
-            }
-        }
-        Ok(())
+            Ok(())
+        })
+    }
+
+    /// Calls `visit` with both: the canonical text, the shape and the symbols of the values.
+    pub fn each_with_values(
+        &self,
+        pages: &Pages,
+        schema: &Schema,
+        symbols: &Symbols,
+        ids: impl Iterator<Item = u32>,
+        visit: VisitTagSet<'_>,
+    ) -> Result<()> {
+        let mut text = String::new();
+        self.walk(pages, schema, ids, |id, group| {
+            group.text(pages, schema, symbols, &mut text)?;
+            visit(id, &text, group.shape.unwrap_or(usize::MAX), &group.values);
+            Ok(())
+        })
     }
 
     /// The tag set of an id.

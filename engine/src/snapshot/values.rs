@@ -1,7 +1,6 @@
 //! The values of a tag that have a point in a view's range: from the indexes, without reading what
 //! their bounds decide.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
@@ -14,7 +13,7 @@ use crate::segment::Segment;
 
 impl View {
     /// The values of a tag that series of a measurement have which fulfil `predicate` and have a
-    /// point in the range; none where deletions hide some of the measurement, which only
+    /// point in the range, ascending; none where deletions hide some of the measurement, which only
     /// [`Self::series`] and [`Self::has_points`] see.
     ///
     /// # Errors
@@ -22,9 +21,9 @@ impl View {
     pub fn tag_values(
         &self,
         measurement: &str,
-        key: &str,
+        key: &Arc<str>,
         predicate: &TagPredicate,
-    ) -> Result<Option<BTreeSet<Arc<str>>>> {
+    ) -> Result<Option<Vec<Arc<str>>>> {
         if self
             .sources
             .iter()
@@ -33,36 +32,52 @@ impl View {
             return Ok(None);
         }
         let measurement: Arc<str> = measurement.into();
-        let mut found: BTreeSet<Arc<str>> = BTreeSet::new();
+        let mut found: Vec<Arc<str>> = Vec::new();
         for source in &self.sources {
-            match &source.kind {
+            let values = match &source.kind {
                 SourceKind::Head(head) => {
                     let partition = source.partition;
-                    let ids = head.select(partition, &measurement, predicate)?;
-                    for (value, ids) in head.values_of(key, &ids) {
-                        let has_points =
-                            |id| head.has_points(id, partition, &measurement, self.range);
-                        if !found.contains(&*value) && ids.iter().any(has_points) {
-                            found.insert(value.into());
-                        }
-                    }
+                    head.tag_values(partition, &measurement, key, predicate, self.range)?
                 }
                 SourceKind::Segment(segment) => {
-                    let ids = select(segment, &measurement, predicate)?;
-                    let (sure, open) = self.split_by_bounds(segment, &measurement, ids)?;
-                    segment.each_value_of(key, &(&sure | &open), &mut |value, ids| {
-                        if !found.contains(value)
-                            && (!sure.is_disjoint(ids)
-                                || self.any_has_points(segment, &measurement, ids)?)
-                        {
-                            found.insert(value.into());
-                        }
-                        Ok(())
-                    })?;
+                    self.segment_values(segment, &measurement, key, predicate)?
                 }
+            };
+            if found.is_empty() {
+                found = values;
+            } else {
+                found.extend(values);
+                // Runs are merged.
+                found.sort();
+                found.dedup();
             }
         }
         Ok(Some(found))
+    }
+
+    fn segment_values(
+        &self,
+        segment: &Segment,
+        measurement: &Arc<str>,
+        key: &str,
+        predicate: &TagPredicate,
+    ) -> Result<Vec<Arc<str>>> {
+        let ids = select(segment, measurement, predicate)?;
+        let (sure, open) = self.split_by_bounds(segment, measurement, ids)?;
+        let mut values: Vec<Arc<str>> = Vec::new();
+        segment.each_value_of(key, &(&sure | &open), &mut |value, ids| {
+            if ids.iter().any(|id| sure.contains(*id))
+                || self.any_has_points(segment, measurement, ids)?
+            {
+                values.push(value.into());
+            }
+            Ok(())
+        })?;
+        // In order of the escaped texts until here.
+        if !values.is_sorted() {
+            values.sort_unstable();
+        }
+        Ok(values)
     }
 
     /// Those of a segment's ids that have a point in the range by their bounds, and those of which
@@ -92,7 +107,7 @@ impl View {
         &self,
         segment: &Segment,
         measurement: &Arc<str>,
-        ids: &RoaringBitmap,
+        ids: &[u32],
     ) -> Result<bool> {
         let series = Series {
             measurement: Arc::clone(measurement),
@@ -100,7 +115,7 @@ impl View {
             places: Default::default(),
         };
         for id in ids {
-            if self.segment_has_points(segment, id, &series)? {
+            if self.segment_has_points(segment, *id, &series)? {
                 return Ok(true);
             }
         }

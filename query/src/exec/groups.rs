@@ -1,12 +1,8 @@
 //! Series of a measurement by the values of the tags that a SELECT groups by.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-use plimsoll_engine::Series;
-use plimsoll_engine::model::TagFinder;
-use smallvec::SmallVec;
+use plimsoll_engine::{Listing, TagValues};
 
 use super::error::Result;
 use super::load::Member;
@@ -18,70 +14,49 @@ pub(crate) type Key = (Arc<str>, Vec<Arc<str>>);
 /// A group: its key, and what has rows of it in the order of series.
 pub(crate) type Group<'a> = (Key, Vec<Member<'a>>);
 
-/// The values of one tag that series have, each once.
-struct Values<'a> {
-    finder: TagFinder,
-    /// Escaped text to number; a missing tag is the empty text.
-    numbers: HashMap<&'a str, u32>,
-    texts: Vec<&'a str>,
-}
+/// Numbers are made dense by counting where they go up to so many times of how many there are.
+const COUNTED_MAX: usize = 8;
 
-/// Groups the series of a measurement by `keys`; groups are sorted by their values.
+/// Groups the series of a measurement by the tags that they are listed with; groups are sorted by
+/// their values.
 ///
 /// # Errors
 /// Damaged data.
 pub(crate) fn of_series<'p>(
     stored: &'p Stored,
     source: usize,
-    found: Vec<Series>,
-    keys: &[Arc<str>],
+    Listing { series, tags }: Listing,
 ) -> Result<Vec<Group<'p>>> {
     let is_decided = stored.conditions.condition.of_tags().is_some();
-    let mut tags: Vec<Values<'_>> = keys.iter().map(|key| Values::of(key)).collect();
-    let mut numbers: HashMap<SmallVec<[u32; 4]>, u32> = HashMap::new();
-    // By series: its group, and what of it is wanted.
-    let mut placed: Vec<Option<(u32, Decision)>> = Vec::with_capacity(found.len());
-    for series in &found {
-        let decision = if is_decided {
-            Decision::All
-        } else {
-            let value = |key: &str| series.tags.value(key).unwrap_or_default();
-            stored.conditions.decide(&|key| value(key).into_owned())
-        };
-        if let Decision::None = decision {
-            placed.push(None);
-            continue;
+    let decide = |at: usize| {
+        if is_decided {
+            return Decision::All;
         }
-        let text = series.tags.as_str();
-        let values: SmallVec<[u32; 4]> = tags.iter_mut().map(|tag| tag.number(text)).collect();
-        let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
-        let group = *numbers.entry(values).or_insert(next);
-        placed.push(Some((group, decision)));
+        let tags = &series[at].tags;
+        let value = |key: &str| tags.value(key).unwrap_or_default().into_owned();
+        stored.conditions.decide(&value)
+    };
+    let decisions: Vec<Decision> = (0..series.len()).map(decide).collect();
+    let numbers = numbers(&tags, series.len());
+    // By group: its place among those that have members, how many those are, and one of them.
+    let mut found = vec![(0_usize, 0_usize, 0_usize); numbers.iter().max().map_or(0, |n| n + 1)];
+    for (at, (number, decision)) in numbers.iter().zip(&decisions).enumerate() {
+        if !matches!(decision, Decision::None) {
+            let (_, count, member) = &mut found[*number];
+            (*count, *member) = (*count + 1, at);
+        }
     }
-    let sorted: Vec<(Vec<Arc<str>>, Vec<u32>)> = tags.iter().map(Values::sorted).collect();
-    let mut groups: Vec<(SmallVec<[u32; 4]>, u32)> = numbers
-        .into_iter()
-        .map(|(values, group)| {
-            let ranks = values.iter().zip(&sorted);
-            let ranks = ranks.map(|(value, (_, ranks))| ranks[*value as usize]);
-            (ranks.collect(), group)
-        })
-        .collect();
-    groups.sort_unstable_by(|a, b| by_ranks(&a.0, &b.0));
-    let mut place_of = vec![0; groups.len()];
-    let mut grouped: Vec<Group<'p>> = Vec::with_capacity(groups.len());
-    for (ranks, group) in groups {
-        place_of[group as usize] = grouped.len();
-        let values = ranks.iter().zip(&sorted);
-        let values = values.map(|(rank, (texts, _))| Arc::clone(&texts[*rank as usize]));
+    let mut grouped: Vec<Group<'p>> = Vec::with_capacity(found.len());
+    for (place, count, member) in found.iter_mut().filter(|(_, count, _)| *count > 0) {
+        let values = tags.iter();
+        let values = values.map(|tag| Arc::clone(&tag.texts[tag.numbers[*member] as usize]));
+        *place = grouped.len();
         let key = (Arc::clone(&stored.measurement), values.collect());
-        grouped.push((key, Vec::new()));
+        grouped.push((key, Vec::with_capacity(*count)));
     }
-    drop(sorted);
-    drop(tags);
-    for (series, place) in found.into_iter().zip(placed) {
-        if let Some((group, decision)) = place {
-            grouped[place_of[group as usize]].1.push(Member::Series {
+    for ((series, number), decision) in series.into_iter().zip(numbers).zip(decisions) {
+        if !matches!(decision, Decision::None) {
+            grouped[found[number].0].1.push(Member::Series {
                 stored,
                 source,
                 series,
@@ -92,40 +67,80 @@ pub(crate) fn of_series<'p>(
     Ok(grouped)
 }
 
-fn by_ranks(a: &[u32], b: &[u32]) -> Ordering {
-    a.cmp(b)
+/// By series: the number of its group. Their order is that of the groups' values.
+fn numbers(tags: &[TagValues], count: usize) -> Vec<usize> {
+    let Some((first, rest)) = tags.split_first() else {
+        return vec![0; count];
+    };
+    let mut numbers: Vec<usize> = first.numbers.iter().map(|n| *n as usize).collect();
+    for tag in rest {
+        for (number, value) in numbers.iter_mut().zip(&tag.numbers) {
+            // Each is below the number of series, so that their product is small enough.
+            *number = *number * tag.texts.len() + *value as usize;
+        }
+        make_dense(&mut numbers);
+    }
+    numbers
 }
 
-impl<'a> Values<'a> {
-    fn of(key: &str) -> Self {
-        Self {
-            finder: TagFinder::new(key),
-            numbers: HashMap::new(),
-            texts: Vec::new(),
+/// Numbers those that are there from 0 on, in their order.
+fn make_dense(numbers: &mut [usize]) {
+    let most = numbers.iter().max().map_or(0, |most| most + 1);
+    if most > numbers.len() * COUNTED_MAX {
+        let mut used = numbers.to_vec();
+        used.sort_unstable();
+        used.dedup();
+        for number in numbers {
+            *number = used.partition_point(|there| there < number);
+        }
+        return;
+    }
+    let mut places = vec![0; most];
+    for number in &*numbers {
+        places[*number] = 1;
+    }
+    let mut next = 0;
+    for place in &mut places {
+        let is_there = *place;
+        *place = next;
+        next += is_there;
+    }
+    for number in numbers {
+        *number = places[*number];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_dense_and_keep_their_order() {
+        for numbers in [
+            vec![7, 0, 9, 7, 3],
+            vec![700, 0, 9, 700, 3],
+            vec![5],
+            vec![],
+        ] {
+            let mut sorted = numbers.clone();
+            sorted.sort_unstable();
+            sorted.dedup();
+            let mut dense = numbers.clone();
+            make_dense(&mut dense);
+            let back: Vec<usize> = dense.iter().map(|number| sorted[*number]).collect();
+            assert_eq!(back, numbers);
         }
     }
 
-    /// The number of the value that a tag set has.
-    fn number(&mut self, tags: &'a str) -> u32 {
-        let text = self.finder.find(tags).unwrap_or_default();
-        let next = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-        *self.numbers.entry(text).or_insert_with(|| {
-            self.texts.push(text);
-            next
-        })
-    }
-
-    /// The values, sorted, and the rank of each number.
-    fn sorted(&self) -> (Vec<Arc<str>>, Vec<u32>) {
-        let texts = self.texts.iter().zip(0_u32..);
-        let mut texts: Vec<(Arc<str>, u32)> = texts
-            .map(|(text, number)| (TagFinder::unescaped(text).into(), number))
-            .collect();
-        texts.sort_unstable();
-        let mut ranks = vec![0; texts.len()];
-        for (rank, (_, number)) in (0_u32..).zip(&texts) {
-            ranks[*number as usize] = rank;
-        }
-        (texts.into_iter().map(|(text, _)| text).collect(), ranks)
+    #[test]
+    fn groups_are_numbered_in_the_order_of_their_values() {
+        let tag = |numbers: &[u32]| TagValues {
+            texts: ["a", "b", "c"].map(Into::into).into(),
+            numbers: numbers.into(),
+        };
+        assert_eq!(numbers(&[], 3), [0, 0, 0]);
+        assert_eq!(numbers(&[tag(&[2, 0, 2])], 3), [2, 0, 2]);
+        let tags = [tag(&[2, 0, 2, 0]), tag(&[0, 1, 2, 1]), tag(&[1, 1, 1, 0])];
+        assert_eq!(numbers(&tags, 4), [2, 1, 3, 0]);
     }
 }

@@ -334,9 +334,10 @@ impl<'a> Run<'a> {
         let conditions = &stored.conditions;
         let predicate = conditions.condition.of_tags();
         let predicate = predicate.unwrap_or_else(|| conditions.predicate());
-        let found = stored.view.series(&stored.measurement, &predicate)?;
-        self.count_series(found.len())?;
-        groups::of_series(stored, source, found, &plan.group_by)
+        let (measurement, keys) = (&stored.measurement, &plan.group_by);
+        let listing = stored.view.list(measurement, &predicate, keys)?;
+        self.count_series(listing.series.len())?;
+        groups::of_series(stored, source, listing)
     }
 
     fn derived_groups<'p>(

@@ -64,21 +64,27 @@ pub(crate) fn tag_values(
     check_policies(show)?;
     let split = split(show.condition.as_ref(), context.now, None)?;
     let (wanted, rest) = ValueFilter::take(split.rest)?;
-    let mut found: BTreeMap<Arc<str>, Pairs> = BTreeMap::new();
+    let mut found: BTreeMap<Arc<str>, Vec<Pair>> = BTreeMap::new();
     let (rest, range) = (rest.as_ref(), split.range);
     each_name(show, context, Policies::Named, range, |view, name| {
         let pairs = found.entry(Arc::clone(name)).or_default();
-        let holds = |key: &str, value: &str| filter.holds(key) && wanted.holds(value);
-        if index_values(view, name, &filter, rest, pairs)? {
-            pairs.retain(|(key, value)| holds(key, value));
-            return Ok(());
-        }
-        for series in choose(view, name, rest, range, RowTests::Kept)? {
-            for (key, value) in series.tags.pairs() {
-                if holds(&key, &value) {
-                    pairs.insert((key.as_ref().into(), value.as_ref().into()));
+        let before = pairs.len();
+        let values = match index_values(view, name, &filter, rest)? {
+            Some(values) => values,
+            None => {
+                let mut values = BTreeSet::new();
+                for series in choose(view, name, rest, range, RowTests::Kept)? {
+                    let pairs = series.tags.pairs().filter(|(key, _)| filter.holds(key));
+                    values.extend(pairs.map(|(key, value)| (Arc::from(&*key), Arc::from(&*value))));
                 }
+                values.into_iter().collect()
             }
+        };
+        pairs.extend(values.into_iter().filter(|(_, value)| wanted.holds(value)));
+        if before > 0 {
+            // The same measurement in another policy.
+            pairs.sort();
+            pairs.dedup();
         }
         Ok(())
     })?;
@@ -94,31 +100,35 @@ pub(crate) fn tag_values(
     Ok(())
 }
 
-/// Tag keys with values.
-type Pairs = BTreeSet<(Arc<str>, Arc<str>)>;
+/// A tag key with a value.
+type Pair = (Arc<str>, Arc<str>);
 
-/// Adds the tag values of a measurement from the index, where that alone decides.
+/// The tag values of a measurement from the index, where that alone decides, in order.
 fn index_values(
     view: &View,
     measurement: &Arc<str>,
     filter: &Keys,
     rest: Option<&Expr>,
-    pairs: &mut Pairs,
-) -> Result<bool> {
+) -> Result<Option<Vec<Pair>>> {
     let Some(predicate) = conditions(view, measurement, rest)?.condition.of_tags() else {
-        return Ok(false);
+        return Ok(None);
     };
-    for key in view.tag_keys(measurement)? {
+    let keys = match filter {
+        Keys::In(keys) => keys.iter().map(|key| Arc::from(key.as_str())).collect(),
+        _ => view.tag_keys(measurement)?,
+    };
+    let mut pairs = Vec::new();
+    for key in keys {
         if !filter.holds(&key) {
             continue;
         }
         let Some(values) = view.tag_values(measurement, &key, &predicate)? else {
-            return Ok(false);
+            return Ok(None);
         };
         let values = values.into_iter();
         pairs.extend(values.map(|value| (Arc::clone(&key), value)));
     }
-    Ok(true)
+    Ok(Some(pairs))
 }
 
 /// Two names compared: one of them was meant to be a text.

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLockReadGuard};
 use crate::model::TagSet;
 
 use super::{Generation, HeadIndex, SHARDS};
+use crate::head::listing::LISTED_BYTES;
 use crate::head::unindexed::Unindexed;
 
 /// How many of them may be entered at a time by one who has time: readers wait meanwhile.
@@ -94,7 +95,9 @@ impl Generation {
     fn enter_into(&self, index: &mut HeadIndex, mut unindexed: Unindexed) {
         unindexed.sort();
         let grown = index.add_many_tag_sets(&unindexed.tag_sets);
-        self.add_bytes(grown.cast_signed());
+        let listed = unindexed.tag_sets.len() * LISTED_BYTES;
+        self.add_bytes((grown + listed).cast_signed());
+        self.listing.add(std::mem::take(&mut unindexed.tag_sets));
         let known = self.columns.read();
         for (columns, tag_sets) in &unindexed.series {
             for column in columns

@@ -1,0 +1,176 @@
+//! Lists the tag sets of a segment, its tag keys and the values of tags.
+
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use super::reader::Segment;
+use crate::Result;
+use crate::model::TagSet;
+use crate::model::tags::unescaped;
+use crate::snapshot::{Listed, TagValues};
+
+/// Reading a tag set takes about as long as looking at so many values of a tag.
+const VALUES_FOR_TAG_SET: u64 = 2;
+
+impl Segment {
+    /// Calls `visit` with the canonical text of each of `ids`, in order: quicker than one by one.
+    ///
+    /// # Errors
+    /// [`crate::Error::Corrupt`], and what `visit` returns.
+    pub fn each_tag_set(
+        &self,
+        ids: &RoaringBitmap,
+        visit: &mut dyn FnMut(u32, &str) -> Result<()>,
+    ) -> Result<()> {
+        let (pages, schema, symbols) = (&self.pages, &self.schema, &self.symbols);
+        self.tag_sets
+            .each(pages, schema, symbols, ids.iter(), visit)
+    }
+
+    /// The tag sets of `ids`, which stand in canonical order, and the values that they have of
+    /// `keys`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Corrupt`].
+    pub(crate) fn list(&self, ids: &RoaringBitmap, keys: &[Arc<str>]) -> Result<Listed> {
+        let count = usize::try_from(ids.len()).unwrap_or(0);
+        let mut tag_sets: Vec<(u32, TagSet)> = Vec::with_capacity(count);
+        let places = keys.iter().map(|key| self.places_of(key));
+        let places: Option<Vec<Places>> = places.collect::<Result<_>>()?;
+        let Some(places) = places else {
+            self.each_tag_set(ids, &mut |id, text| {
+                tag_sets.push((id, TagSet::from_canonical(text)));
+                Ok(())
+            })?;
+            let sets = || tag_sets.iter().map(|(_, tags)| tags);
+            let tags = keys.iter().map(|key| TagValues::of_texts(key, sets()));
+            return Ok(Listed {
+                tags: tags.collect(),
+                tag_sets,
+            });
+        };
+        // By key: one more than the symbol of each one's value; 0 where it has none.
+        let mut values: Vec<Vec<u32>> = keys.iter().map(|_| Vec::with_capacity(count)).collect();
+        self.tag_sets.each_with_values(
+            &self.pages,
+            &self.schema,
+            &self.symbols,
+            ids.iter(),
+            &mut |id, text, shape, symbols| {
+                tag_sets.push((id, TagSet::from_canonical(text)));
+                for (values, places) in values.iter_mut().zip(&places) {
+                    let place = places.get(shape).copied().flatten();
+                    values.push(place.map_or(0, |at| symbols[at].saturating_add(1)));
+                }
+            },
+        )?;
+        let text = |number: u32| match number.checked_sub(1) {
+            None => Ok("".into()),
+            Some(symbol) => {
+                let raw = self.symbols.text(&self.pages, symbol)?;
+                Ok(Arc::from(&*unescaped(raw)))
+            }
+        };
+        let tags = values
+            .into_iter()
+            .map(|numbers| TagValues::of_numbers(numbers, text));
+        Ok(Listed {
+            tag_sets,
+            tags: tags.collect::<Result<_>>()?,
+        })
+    }
+
+    /// Calls `visit` with each value that some of `ids` have at a tag, unescaped, and with those
+    /// ids; in order of the escaped values.
+    ///
+    /// # Errors
+    /// [`crate::Error::Corrupt`], and what `visit` returns.
+    pub(crate) fn each_value_of(
+        &self,
+        key: &str,
+        ids: &RoaringBitmap,
+        visit: &mut dyn FnMut(&str, &[u32]) -> Result<()>,
+    ) -> Result<()> {
+        let Some(there) = self.schema.key(key) else {
+            return Ok(());
+        };
+        let mut visit = |symbol: u32, ids: &[u32]| {
+            let raw = self.symbols.text(&self.pages, symbol)?;
+            visit(&unescaped(raw), ids)
+        };
+        let places = self.places_of(key)?;
+        let are_few = ids.len() < u64::from(there.values) / VALUES_FOR_TAG_SET;
+        let Some(places) = places.filter(|_| are_few) else {
+            let mut both = Vec::new();
+            return self.postings_of(there).each_symbol(&mut |symbol, with| {
+                with.within(ids, &mut both);
+                if !both.is_empty() {
+                    visit(symbol, &both)?;
+                }
+                Ok(true)
+            });
+        };
+        let mut values: Vec<(u32, u32)> = Vec::new();
+        self.tag_sets.each_values(
+            &self.pages,
+            &self.schema,
+            ids.iter(),
+            &mut |id, shape, symbols| {
+                if let Some(at) = places.get(shape).copied().flatten() {
+                    values.push((symbols[at], id));
+                }
+            },
+        )?;
+        values.sort_unstable();
+        let mut with = Vec::new();
+        for same in values.chunk_by(|a, b| a.0 == b.0) {
+            with.clear();
+            with.extend(same.iter().map(|(_, id)| *id));
+            visit(same[0].0, &with)?;
+        }
+        Ok(())
+    }
+
+    /// The tag keys that a tag set of the measurement has, sorted.
+    ///
+    /// # Errors
+    /// [`crate::Error::Corrupt`].
+    pub fn tag_keys(&self, measurement: &str) -> Result<Vec<Arc<str>>> {
+        let ids = self.measurement_ids(measurement)?;
+        let mut keys = Vec::new();
+        for key in &self.schema.keys {
+            let mut has = false;
+            self.postings_of(key).each_symbol(&mut |_, with| {
+                has = !with.is_disjoint(&ids);
+                Ok(!has)
+            })?;
+            if has {
+                keys.push(Arc::clone(&key.name));
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Where each shape of tag sets has a key; none where some tag set is kept as a text.
+    fn places_of(&self, wanted: &str) -> Result<Option<Places>> {
+        let mut places = Vec::with_capacity(self.schema.shapes.len());
+        for shape in &self.schema.shapes {
+            let mut place = None;
+            for (at, key) in shape.iter().enumerate() {
+                let key = self.symbols.text(&self.pages, *key)?;
+                if key.is_empty() {
+                    return Ok(None);
+                }
+                if unescaped(key) == wanted {
+                    place = Some(at);
+                }
+            }
+            places.push(place);
+        }
+        Ok(Some(places))
+    }
+}
+
+/// By shape: where it has a key.
+type Places = Vec<Option<usize>>;
