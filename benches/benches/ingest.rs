@@ -5,6 +5,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use plimsoll_benches::fleet::{Fleet, Layout, Shape};
 use plimsoll_engine::Timestamp;
+use plimsoll_ingest::choice::SeriesSet;
 use plimsoll_ingest::line::{Precision, parse};
 use plimsoll_ingest::names::Place;
 use plimsoll_ingest::{cadvisor, prometheus};
@@ -59,6 +60,7 @@ fn exposition(criterion: &mut Criterion) {
                 source: cadvisor::Source::KubeletBesideSummary,
                 place: &place,
                 label_tags: &[],
+                wanted: SeriesSet::ALL,
                 now: Timestamp(0),
             };
             black_box(cadvisor::map(

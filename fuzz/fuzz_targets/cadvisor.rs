@@ -4,6 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use plimsoll_engine::Timestamp;
 use plimsoll_ingest::cadvisor::{Images, Options, Source, map};
+use plimsoll_ingest::choice::SeriesSet;
 use plimsoll_ingest::names::Place;
 
 fuzz_target!(|text: &str| {
@@ -17,6 +18,7 @@ fuzz_target!(|text: &str| {
             source,
             place: &place,
             label_tags: &[],
+            wanted: SeriesSet::ALL,
             now: Timestamp(0),
         };
         map(text, options, &mut Images::default());

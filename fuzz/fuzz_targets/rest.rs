@@ -4,6 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use plimsoll_engine::Timestamp;
 use plimsoll_ingest::cadvisor::{Options, Source};
+use plimsoll_ingest::choice::SeriesSet;
 use plimsoll_ingest::names::Place;
 use plimsoll_ingest::rest;
 
@@ -17,6 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
         source: Source::Standalone,
         place: &place,
         label_tags: &[],
+        wanted: SeriesSet::ALL,
         now: Timestamp(0),
     };
     rest::map_v1(bytes, options).ok();

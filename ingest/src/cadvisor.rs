@@ -13,6 +13,7 @@ mod tests;
 
 use plimsoll_engine::Timestamp;
 
+use crate::choice::SeriesSet;
 use crate::known::KnownTags;
 use crate::names::{Mapped, Place};
 use crate::prometheus;
@@ -43,6 +44,8 @@ pub struct Options<'a> {
     pub label_tags: &'a [String],
     /// The time of values that have none.
     pub now: Timestamp,
+    /// The series that are taken.
+    pub wanted: SeriesSet,
 }
 
 /// Maps a payload; `images` learns the image of each container of a pod.

@@ -26,6 +26,7 @@ use self::engine::Engines;
 pub use self::sockets::{Protocol, Socket};
 use self::stats::Stats;
 use self::tree::{Hierarchy, Leaf};
+use crate::choice::SeriesSet;
 use crate::labels;
 use crate::names::{Place, Series, Subject, Writer, stored};
 
@@ -75,6 +76,8 @@ pub struct Collected {
     pub batch: Batch,
     /// What is wrong with the machine's cgroups, in words for its operator.
     pub warnings: Vec<String>,
+    /// How many values are not in the points, as their series are left out.
+    pub not_chosen: usize,
 }
 
 /// Reads this machine's cgroups, again and again.
@@ -84,6 +87,7 @@ pub struct Collector {
     place: Place,
     /// Labels of containers that become tags; `*` at the end stands for the rest.
     label_tags: Vec<String>,
+    wanted: SeriesSet,
     engines: Engines,
     /// When each cgroup was made, by its path, with its inode: the kernel may forget the time of
     /// an inode that it drops from its cache, so the earliest that was seen counts.
@@ -112,9 +116,16 @@ impl Collector {
             paths,
             place,
             label_tags: label_tags.to_vec(),
+            wanted: SeriesSet::ALL,
             created: HashMap::new(),
             devices: HashMap::new(),
         }
+    }
+
+    /// The same, which leaves out all but these series.
+    #[must_use]
+    pub fn choosing(self, wanted: SeriesSet) -> Self {
+        Self { wanted, ..self }
     }
 
     /// Which version of cgroups is mounted, in a word for the operator; nothing where none is.
@@ -126,7 +137,7 @@ impl Collector {
     /// Reads all, at the time `now`.
     pub fn collect(&mut self, now: Timestamp) -> Collected {
         let mut warnings = Vec::new();
-        let mut writer = Writer::new();
+        let mut writer = Writer::choosing(Batch::default(), self.wanted);
         let hierarchy = Hierarchy::find(&self.paths.cgroup);
         let tree = match &hierarchy {
             Some(hierarchy) => hierarchy.walk(),
@@ -149,6 +160,7 @@ impl Collector {
         }
         self.created.retain(|_, created| created.seen == now);
         Collected {
+            not_chosen: writer.not_chosen(),
             batch: writer.finish(),
             warnings,
         }
@@ -254,6 +266,10 @@ impl Collector {
                 .devices
                 .entry_ref(disk.device.as_str())
                 .or_insert_with(|| machine::device_name(&self.paths.sys, &disk.device));
+            if !writer.takes_any(&[Series::DiskRead, Series::DiskWrite]) {
+                writer.leave_out(2);
+                continue;
+            }
             let tags = self.place.tags(subject, &[("resource_id", device)]);
             let tag_set = writer.tag_set(&tags);
             for (series, bytes) in [

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use plimsoll_engine::model::TagSetBuilder;
 use plimsoll_engine::{FieldValue, TagSet, Timestamp};
 
+use crate::choice::{Choice, NOT_CHOSEN};
 use crate::labels::LABEL_BYTES_MAX;
 use crate::names::Mapped;
 use crate::prometheus::{self, Label};
@@ -93,29 +94,40 @@ impl Rules {
     }
 }
 
+/// Measurement and field of a metric in a batch, or why it has none.
+type Names = Result<(u32, u32), &'static str>;
+
 /// Maps a page; `tags` stand on every row, and win over labels of the same name, which then are
 /// `exported_…`, as with Prometheus.
 #[must_use]
 pub fn map(
     text: &str,
     rules: &Rules,
+    choice: &Choice,
     tags: &[(String, String)],
     now: Timestamp,
 ) -> (Mapped, prometheus::Parsed) {
     let mut mapped = Mapped::default();
     // Samples of a metric stand together, so that its names are looked up once.
-    let mut last: Option<(String, Option<(u32, u32)>)> = None;
+    let mut last: Option<(String, Names)> = None;
     let mut builder = TagSetBuilder::default();
     let parsed = prometheus::parse(text, |sample| {
         if last.as_ref().is_none_or(|(name, _)| name != sample.name) {
-            let names = rules.names(sample.name);
-            let names = names.map(|(measurement, field)| {
-                (mapped.batch.name(&measurement), mapped.batch.name(&field))
-            });
+            let names = match rules.names(sample.name) {
+                None => Err("dropped by a rule"),
+                Some((measurement, field)) if !choice.takes(&measurement, &field) => {
+                    Err(NOT_CHOSEN)
+                }
+                Some((measurement, field)) => {
+                    Ok((mapped.batch.name(&measurement), mapped.batch.name(&field)))
+                }
+            };
             last = Some((sample.name.to_owned(), names));
         }
-        let Some((_, Some((measurement, field)))) = last else {
-            return mapped.drop_samples("dropped by a rule", 1);
+        let (measurement, field) = match &last {
+            Some((_, Ok(names))) => *names,
+            Some((_, Err(reason))) => return mapped.drop_samples(reason, 1),
+            None => unreachable!("it was set above"),
         };
         if !sample.value.is_finite() {
             return mapped.drop_samples("not a number", 1);
@@ -175,10 +187,11 @@ mod tests {
     #[test]
     fn samples_become_points_and_what_does_not_is_counted() {
         let text = "node_load1 0.5 1000\nhttp_total{code=\"200\",instance=\"own\",empty=\"\"} 7\n\
-                    go_threads 5\nbad NaN\ntwice{a=\"1\",a=\"2\"} 1\nno value\n";
+                    go_threads 5\nother_x{a=\"1\"} 1\nother_x{a=\"2\"} 1\nbad NaN\ntwice{a=\"1\",a=\"2\"} 1\nno value\n";
         let rules = Rules::parse(["go_*=", "node_*=node:*"]).unwrap();
         let tags = [("instance".to_owned(), "h:9100".to_owned())];
-        let (mapped, parsed) = map(text, &rules, &tags, Timestamp(5));
+        let choice = Choice::parse([], ["other_*"]).unwrap();
+        let (mapped, parsed) = map(text, &rules, &choice, &tags, Timestamp(5));
         let batch = &mapped.batch;
         let points: Vec<String> = batch
             .points()
@@ -206,7 +219,8 @@ mod tests {
             [
                 ("dropped by a rule", 1),
                 ("label too long or named twice", 1),
-                ("not a number", 1)
+                ("not a number", 1),
+                ("not chosen", 2),
             ]
         );
         assert_eq!((mapped.kept, parsed.rejected), (2, 1));

@@ -18,6 +18,7 @@ pub mod summary;
 mod tests;
 
 use crate::cadvisor::{self, Images, Source};
+use crate::choice::SeriesSet;
 use crate::known::KnownTags;
 use crate::names::{Mapped, Place};
 use crate::prometheus;
@@ -74,6 +75,8 @@ pub struct Options<'a> {
     pub now: Timestamp,
     /// Which pages are read, whether or not they were there this time.
     pub pages: Pages,
+    /// The series that are taken.
+    pub wanted: SeriesSet,
 }
 
 /// Maps what a Kubelet answered, and says how much of `/metrics/cadvisor` did not parse.
@@ -111,6 +114,7 @@ pub(crate) fn map_known(
                 place: options.place,
                 label_tags: options.label_tags,
                 now: options.now,
+                wanted: options.wanted,
             };
             cadvisor::map_known(text, options, images, known)
         }

@@ -6,6 +6,7 @@
 
 pub mod cadvisor;
 pub mod cgroup;
+pub mod choice;
 pub mod cri;
 pub mod discover;
 pub mod forward;

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use plimsoll_engine::model::{Batch, TagSetBuilder};
 use plimsoll_engine::{FieldValue, TagSet, Timestamp};
 
+use crate::choice::{NOT_CHOSEN, SeriesSet};
+
 macro_rules! series {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $bare:literal,)+) => {
         /// A series that sources give or that is computed of them.
@@ -304,6 +306,15 @@ impl Mapped {
             *self.dropped.entry(reason).or_default() += count;
         }
     }
+
+    /// Takes the batch of a writer into which all values went, `kept` of them as it took them all;
+    /// those that it left out are dropped.
+    pub(crate) fn take_written(&mut self, writer: Writer, kept: usize) {
+        let not_chosen = writer.not_chosen.min(kept);
+        self.kept += kept - not_chosen;
+        self.drop_samples(NOT_CHOSEN, not_chosen);
+        self.batch = writer.finish();
+    }
 }
 
 /// Makes points of series.
@@ -312,6 +323,8 @@ pub struct Writer {
     batch: Batch,
     field: u32,
     names: Vec<Option<u32>>,
+    wanted: SeriesSet,
+    not_chosen: usize,
 }
 
 impl Writer {
@@ -323,13 +336,38 @@ impl Writer {
 
     /// A writer that goes on with `batch`.
     #[must_use]
-    pub fn onto(mut batch: Batch) -> Self {
+    pub fn onto(batch: Batch) -> Self {
+        Self::choosing(batch, SeriesSet::ALL)
+    }
+
+    /// A writer that goes on with `batch`, and leaves out all but these series.
+    #[must_use]
+    pub fn choosing(mut batch: Batch, wanted: SeriesSet) -> Self {
         let field = batch.name("value");
         Self {
             batch,
             field,
             names: vec![None; Series::ALL.len()],
+            wanted,
+            not_chosen: 0,
         }
+    }
+
+    /// Whether it takes one of these series: where it takes none, tags need not be made.
+    #[must_use]
+    pub fn takes_any(&self, series: &[Series]) -> bool {
+        series.iter().any(|series| self.wanted.has(*series))
+    }
+
+    /// How many values it left out.
+    #[must_use]
+    pub fn not_chosen(&self) -> usize {
+        self.not_chosen
+    }
+
+    /// Counts values that stand for one that it left out.
+    pub(crate) fn leave_out(&mut self, values: usize) {
+        self.not_chosen += values;
     }
 
     /// Takes up a tag set.
@@ -337,8 +375,12 @@ impl Writer {
         self.batch.tag_set(tags)
     }
 
-    /// Adds a point.
+    /// Adds a point, unless its series is left out.
     pub fn value(&mut self, series: Series, tag_set: u32, time: Timestamp, value: i64) {
+        if !self.wanted.has(series) {
+            self.not_chosen += 1;
+            return;
+        }
         let name = &mut self.names[series as usize];
         let name = *name.get_or_insert_with(|| self.batch.name(series.name()));
         self.batch.push(

@@ -14,10 +14,13 @@ mod tests;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 pub use self::cluster::{ClusterSums, NamespaceSums};
-pub(crate) use self::shaper::dressed;
+pub(crate) use self::shaper::is_wanted_for_what_is_computed;
+pub(crate) use self::shaper::{FILESYSTEM_USAGE_V0, dressed};
 pub use self::shaper::{NodeAmounts, Shaped, Shaper};
+use crate::choice::{Choice, SeriesSet};
 use crate::labels::LabelRules;
 use crate::names::Series;
 
@@ -59,6 +62,9 @@ impl fmt::Display for Profile {
 }
 
 impl Profile {
+    /// All of them, in their order.
+    pub const ALL: [Self; 3] = [Self::Classic, Self::HeapsterV1, Self::HeapsterV1Fields];
+
     /// The measurement and the field of a series.
     #[must_use]
     pub fn names(self, series: Series) -> (&'static str, &'static str) {
@@ -97,4 +103,26 @@ pub struct Naming {
     pub aliases: Aliases,
     /// What becomes of labels.
     pub labels: LabelRules,
+    /// Which of them are stored.
+    pub choice: Arc<Choice>,
+}
+
+impl Naming {
+    /// The series that are stored.
+    #[must_use]
+    pub fn chosen(&self) -> SeriesSet {
+        self.choice.chosen(self.profile)
+    }
+
+    /// The series that are taken from targets, as they are stored or others are made of them.
+    #[must_use]
+    pub fn wanted(&self) -> SeriesSet {
+        self.choice.wanted(self.profile, self.aliases)
+    }
+
+    /// The entries of the choice that have fitted nothing so far, each with its list.
+    #[must_use]
+    pub fn idle(&self) -> Vec<String> {
+        self.choice.idle(self.profile, self.aliases)
+    }
 }

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use plimsoll_engine::Timestamp;
+use plimsoll_engine::model::Batch;
 use serde::Deserialize;
 
 use crate::cadvisor::Options;
@@ -232,7 +233,7 @@ fn map(containers: &[Container], options: Options<'_>) -> (Mapped, Parsed) {
     }
     let mut mapped = Mapped::default();
     let mut points = Points {
-        writer: Writer::new(),
+        writer: Writer::choosing(Batch::default(), options.wanted),
         options,
         kept: 0,
     };
@@ -250,12 +251,11 @@ fn map(containers: &[Container], options: Options<'_>) -> (Mapped, Parsed) {
             Err(reason) => mapped.drop_samples(reason, 1),
         }
     }
-    mapped.kept = points.kept;
-    mapped.batch = points.writer.finish();
     let parsed = Parsed {
         samples: points.kept,
         ..Parsed::default()
     };
+    mapped.take_written(points.writer, points.kept);
     (mapped, parsed)
 }
 
@@ -494,6 +494,16 @@ impl Points<'_> {
     }
 
     fn values(&mut self, at: &At<'_>, resource: &str, values: &[(Series, Option<u64>)]) {
+        let there = values.iter().filter(|(_, value)| value.is_some());
+        let count = there.clone().count();
+        self.kept += count;
+        if !there
+            .clone()
+            .any(|(series, _)| self.options.wanted.has(*series))
+        {
+            self.writer.leave_out(count);
+            return;
+        }
         let mut more = at.more.to_vec();
         more.push(("resource_id", resource));
         let tags = self.options.place.tags(at.subject, &more);
@@ -501,7 +511,6 @@ impl Points<'_> {
         for (series, value) in values {
             if let Some(value) = value {
                 self.writer.value(*series, tag_set, at.time, stored(*value));
-                self.kept += 1;
             }
         }
     }

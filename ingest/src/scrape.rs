@@ -162,12 +162,7 @@ impl Shared {
         }
         let age_ns_max = i64::try_from(age_max.as_nanos()).unwrap_or(i64::MAX);
         let now = self.clock.now();
-        sums.rows(
-            now,
-            age_ns_max,
-            self.naming.profile,
-            &self.options.cluster_name,
-        )
+        sums.rows(now, age_ns_max, &self.naming, &self.options.cluster_name)
     }
 }
 

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use plimsoll_engine::{Batch, FieldValue, Timestamp};
 use plimsoll_ingest::cadvisor::{self, Images, Source};
+use plimsoll_ingest::choice::SeriesSet;
 use plimsoll_ingest::kubelet::{Options, Pages, Payloads, PodList, Summary, map};
 use plimsoll_ingest::names::{Mapped, Place, Series};
 use plimsoll_ingest::rest;
@@ -67,6 +68,7 @@ fn payload(version: &str) -> Payload {
     let options = Options {
         place: &place,
         label_tags: &[],
+        wanted: SeriesSet::ALL,
         now: NOW,
         pages: Pages::Full,
     };
@@ -482,6 +484,7 @@ fn a_summary_alone_gives_processor_memory_and_stalls_of_node_systems_and_contain
         let options = Options {
             place: &place,
             label_tags: &[],
+            wanted: SeriesSet::ALL,
             now: NOW,
             pages: Pages::Summary,
         };
@@ -544,6 +547,7 @@ fn the_light_page_gives_processor_working_set_and_uptime_of_node_and_containers(
     let options = Options {
         place: &place,
         label_tags: &[],
+        wanted: SeriesSet::ALL,
         now: NOW,
         pages: Pages::Resource,
     };
@@ -610,6 +614,7 @@ fn what_is_kept_and_dropped_of_each_payload_is_counted_by_its_reason() {
         source,
         place: &place,
         label_tags: &[],
+        wanted: SeriesSet::ALL,
         now: NOW,
     };
     let shared = |name: &str| read(&format!("../{name}"));
@@ -639,6 +644,7 @@ fn what_is_kept_and_dropped_of_each_payload_is_counted_by_its_reason() {
     let resource = Options {
         place: &place,
         label_tags: &[],
+        wanted: SeriesSet::ALL,
         now: NOW,
         pages: Pages::Resource,
     };

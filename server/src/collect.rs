@@ -2,18 +2,21 @@
 //! engine.
 
 mod report;
+mod retry;
 mod targets;
 
 use std::sync::Arc;
 
-use plimsoll_engine::{Batch, Error, Rejected};
+use plimsoll_engine::{Batch, Rejected};
 use plimsoll_ingest::cgroup;
+use plimsoll_ingest::choice::NOT_CHOSEN;
 use plimsoll_ingest::discover::{Api, Discovery, DnsName, FileList, Nodes};
 use plimsoll_ingest::scrape::{self, Scraped, Scrapers, Sources, Target};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use self::report::Report;
+use self::retry::{BUSY_EVERY, Tokio, store};
 pub(crate) use self::targets::{Seen, Targets};
 use crate::app::{App, DATABASE};
 use crate::config::{Config, Duration, SourceUrl, SourcesConfig};
@@ -25,9 +28,6 @@ const WAITING_MAX: usize = 1 << 16;
 /// so much. Beyond it, targets wait.
 const UNWRITTEN_HEAD_PART: u64 = 4;
 const UNWRITTEN_BYTES_MAX: u64 = 512 << 20;
-/// How long a scrape waits while the head has no room, and how often it is tried.
-const BUSY_MAX: std::time::Duration = std::time::Duration::from_secs(60);
-const BUSY_EVERY: std::time::Duration = std::time::Duration::from_millis(100);
 /// Scrapes that are written at a time: they wait for the disk together.
 const WRITES_MAX: usize = 8;
 /// A scrape may take as long as its interval, within these bounds.
@@ -247,6 +247,8 @@ impl Writing {
         problems.extend(scraped.warnings);
         app.figures.scrapes.add(1);
         app.figures.scrape_points.add(seen.points as u64);
+        let not_chosen = scraped.dropped.get(NOT_CHOSEN).copied().unwrap_or(0);
+        app.figures.scrape_not_chosen.add(not_chosen as u64);
         app.figures.scrape_bytes.add(scraped.body_bytes);
         let written = self.store(Arc::new(std::mem::take(&mut scraped.batch)));
         match written.await {
@@ -275,21 +277,18 @@ impl Writing {
 
     /// Writes a batch; where the head has no room, it waits until it has, and the targets behind it.
     async fn store(&self, batch: Arc<Batch>) -> Result<Vec<Rejected>, String> {
-        let given_up = tokio::time::Instant::now() + BUSY_MAX;
-        loop {
+        let write = || {
             let (app, batch) = (Arc::clone(&self.app), Arc::clone(&batch));
-            let write = move || app.engine.write(DATABASE, "", &batch);
-            match self.app.workers.write(write).await {
-                Ok(Ok(written)) => return Ok(written.rejected),
-                Ok(Err(Error::Busy { .. }))
-                    if !*self.stopping.borrow() && tokio::time::Instant::now() < given_up =>
-                {
-                    self.app.figures.writes_slowed.add(1);
-                    tokio::time::sleep(BUSY_EVERY).await;
-                }
-                Ok(Err(error)) => return Err(error.to_string()),
-                Err(refused) => return Err(refused.to_string()),
+            async move {
+                let engine = Arc::clone(&app);
+                let write = move || engine.engine.write(DATABASE, "", &batch);
+                app.workers.write(write).await
             }
-        }
+        };
+        let stopping = self.stopping.clone();
+        let is_stopping = move || *stopping.borrow();
+        let slowed = &self.app.figures.writes_slowed;
+        let written = store(write, &Tokio::now(), is_stopping, slowed).await?;
+        Ok(written.rejected)
     }
 }

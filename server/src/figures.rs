@@ -54,6 +54,7 @@ pub(crate) struct Figures {
     pub(crate) scrapes: Count,
     pub(crate) scrapes_with_problems: Count,
     pub(crate) scrape_points: Count,
+    pub(crate) scrape_not_chosen: Count,
     pub(crate) scrape_bytes: Count,
     pub(crate) scrapes_not_stored: Count,
     pub(crate) scrapes_missed_turn: Count,
@@ -282,6 +283,14 @@ pub(crate) fn figures(app: &App) -> Vec<Figure> {
             Counter,
             own.scrape_points.get(),
             "Points that were read from sources.",
+        ),
+        figure(
+            "scrape",
+            "notChosen",
+            "scrape_values_not_chosen_total",
+            Counter,
+            own.scrape_not_chosen.get(),
+            "Values that were read from sources and left out by metrics_keep and metrics_drop.",
         ),
         figure(
             "scrape",

@@ -4,10 +4,12 @@ use std::borrow::Cow;
 
 use hashbrown::{HashMap, HashSet};
 use plimsoll_engine::Timestamp;
+use plimsoll_engine::model::Batch;
 
 use super::identity::{Identity, Images, PodNames};
 use super::rows::{Row, Sum};
 use super::{Options, Source};
+use crate::choice::SeriesSet;
 use crate::known::KnownTags;
 use crate::names::{Mapped, Pod, Series, Subject, Writer};
 use crate::number::rounded;
@@ -22,7 +24,8 @@ pub(super) fn points(
 ) {
     let inner = inner_paths(rows, options.source);
     let pod_networks = pod_networks(rows);
-    let mut writer = Writer::new();
+    let mut writer = Writer::choosing(Batch::default(), options.wanted);
+    let mut all_kept = 0;
     if rows
         .iter()
         .any(|row| matches!(row.identity, Identity::PodContainer { .. }))
@@ -67,10 +70,10 @@ pub(super) fn points(
             }
         };
         let kept = write_row(row, subject, part, options, known, &mut writer);
-        mapped.kept += kept;
+        all_kept += kept;
         mapped.drop_samples("pause container", row.samples.saturating_sub(kept));
     }
-    mapped.batch = writer.finish();
+    mapped.take_written(writer, all_kept);
 }
 
 /// Which values of a row count.
@@ -113,7 +116,10 @@ fn write_row(
         if part == Part::Network && !is_network(sum.series) {
             continue;
         }
-        if let Some(value) = rounded(sum.value) {
+        if !options.wanted.has(sum.series) {
+            writer.leave_out(sum.samples);
+            written += sum.samples;
+        } else if let Some(value) = rounded(sum.value) {
             writer.value(sum.series, tag_set, time(sum), value);
             written += sum.samples;
         }
@@ -121,9 +127,13 @@ fn write_row(
     if part == Part::Network {
         return written;
     }
-    write_spec(row, tag_set, row_time, writer);
+    write_spec(row, tag_set, row_time, options.wanted, writer);
     let mut device_tags: Option<(&str, u32)> = None;
     for (device, sum) in &row.devices {
+        if !options.wanted.has(sum.series) {
+            writer.leave_out(sum.samples);
+            continue;
+        }
         let device_tag_set = match device_tags {
             Some((last, tag_set)) if last == device => tag_set,
             _ => tag_set_of(device, writer),
@@ -136,8 +146,31 @@ fn write_row(
     row.samples
 }
 
-fn write_spec(row: &Row<'_>, tag_set: u32, time: Timestamp, writer: &mut Writer) {
-    let spec = row.spec;
+fn write_spec(
+    row: &Row<'_>,
+    tag_set: u32,
+    time: Timestamp,
+    wanted: SeriesSet,
+    writer: &mut Writer,
+) {
+    let mut spec = row.spec;
+    for (series, samples) in [
+        (Series::Uptime, &mut [&mut spec.start_seconds][..]),
+        (Series::MemoryLimit, &mut [&mut spec.memory_limit_bytes]),
+        (
+            Series::CpuLimit,
+            &mut [
+                &mut spec.cores,
+                &mut spec.cpu_quota_us,
+                &mut spec.cpu_period_us,
+            ],
+        ),
+    ] {
+        if !wanted.has(series) {
+            let samples = samples.iter_mut().filter_map(|sample| sample.take());
+            writer.leave_out(samples.count());
+        }
+    }
     if let Some(start_ms) = spec
         .start_seconds
         .and_then(|start| rounded(start * 1_000.0))

@@ -1,6 +1,7 @@
 use plimsoll_engine::{Batch, FieldValue, Timestamp};
 
 use super::{Images, Options, Source, map};
+use crate::choice::SeriesSet;
 use crate::names::{Mapped, Place, Series};
 use crate::test_data;
 
@@ -18,6 +19,7 @@ fn map_standalone(text: &str, label_tags: &[&str]) -> Mapped {
         source: Source::Standalone,
         place: &place,
         label_tags: &label_tags,
+        wanted: SeriesSet::ALL,
         now: NOW,
     };
     let (mapped, parsed) = map(text, options, &mut Images::default());

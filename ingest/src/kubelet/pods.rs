@@ -238,10 +238,11 @@ pub(super) fn map(
     known: &mut KnownTags,
     mapped: &mut Mapped,
 ) {
-    let mut writer = Writer::onto(std::mem::take(&mut mapped.batch));
+    let mut writer = Writer::choosing(std::mem::take(&mut mapped.batch), options.wanted);
     let is_taken = |series| {
         options.pages != Pages::Full || !matches!(series, Series::CpuLimit | Series::MemoryLimit)
     };
+    let mut kept = 0;
     for entry in pods.pods.iter().filter(|entry| entry.is_running) {
         let pod = Pod {
             namespace: &entry.namespace,
@@ -249,25 +250,30 @@ pub(super) fn map(
             uid: &entry.uid,
         };
         for container in &entry.containers {
+            let amounts = container.amounts.iter().copied();
+            let restarts = container
+                .restarts
+                .map(|count| (Series::RestartCount, count));
+            let values = amounts.chain(restarts);
+            let values = values.filter(|(series, _)| is_taken(*series));
+            let count = values.clone().count();
+            kept += count;
+            if !values.clone().any(|(series, _)| options.wanted.has(series)) {
+                writer.leave_out(count);
+                continue;
+            }
             let subject = Subject::PodContainer {
                 pod,
                 name: &container.name,
                 image: images.image(pod.namespace, pod.name, &container.name),
             };
             let tag_set = known.tag_set(&mut writer, subject, "");
-            let amounts = container.amounts.iter().copied();
-            let restarts = container
-                .restarts
-                .map(|count| (Series::RestartCount, count));
-            for (series, value) in amounts.chain(restarts) {
-                if is_taken(series) {
-                    writer.value(series, tag_set, options.now, value);
-                    mapped.kept += 1;
-                }
+            for (series, value) in values {
+                writer.value(series, tag_set, options.now, value);
             }
         }
     }
-    mapped.batch = writer.finish();
+    mapped.take_written(writer, kept);
 }
 
 /// What a container asks for and may have; what is not set is absent.

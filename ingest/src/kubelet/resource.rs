@@ -1,6 +1,7 @@
 //! `/metrics/resource`: the light page, which knows no node's name and no pod's uid.
 
 use plimsoll_engine::Timestamp;
+use plimsoll_engine::model::Batch;
 
 use super::{Options, PodList};
 use crate::cadvisor::Images;
@@ -18,14 +19,15 @@ pub(super) fn map(
     known: &mut KnownTags,
 ) -> (Mapped, prometheus::Parsed) {
     let mut mapped = Mapped::default();
-    let mut writer = Writer::new();
+    let mut writer = Writer::choosing(Batch::default(), options.wanted);
+    let mut kept = 0;
     let parsed = prometheus::parse(text, |sample| {
         match point(sample, pods, options, images, known, &mut writer) {
-            Ok(()) => mapped.kept += 1,
+            Ok(()) => kept += 1,
             Err(reason) => mapped.drop_samples(reason, 1),
         }
     });
-    mapped.batch = writer.finish();
+    mapped.take_written(writer, kept);
     (mapped, parsed)
 }
 
@@ -74,6 +76,10 @@ fn point(
         Series::Uptime => (time.0 / 1_000_000).saturating_sub(value).max(0),
         _ => value,
     };
+    if !writer.takes_any(&[series]) {
+        writer.leave_out(1);
+        return Ok(());
+    }
     let tag_set = known.tag_set(writer, subject, "");
     writer.value(series, tag_set, time, value);
     Ok(())

@@ -249,7 +249,7 @@ pub(super) fn map<'o>(
     mapped: &mut Mapped,
 ) {
     let mut points = Points {
-        writer: Writer::onto(std::mem::take(&mut mapped.batch)),
+        writer: Writer::choosing(std::mem::take(&mut mapped.batch), options.wanted),
         known,
         options,
         last_time: ("", None),
@@ -287,10 +287,9 @@ pub(super) fn map<'o>(
         }
         points.pod(pod_stats, pod, shares_network, images);
     }
-    mapped.kept += points.kept;
     mapped.drop_samples("time not readable", points.without_time);
     mapped.drop_samples("network of the node seen from a pod", host_network);
-    mapped.batch = points.writer.finish();
+    mapped.take_written(points.writer, points.kept);
 }
 
 struct Points<'o> {
@@ -370,7 +369,6 @@ impl<'o> Points<'o> {
     }
 
     fn file_system(&mut self, fs: &'o FileSystem<'_>, resource: &str, subject: Subject<'_>) {
-        let tag_set = self.tag_set(subject, resource);
         let values = [
             (Series::FilesystemUsage, fs.used_bytes),
             (Series::FilesystemLimit, fs.capacity_bytes),
@@ -378,6 +376,14 @@ impl<'o> Points<'o> {
             (Series::FilesystemInodes, fs.inodes),
             (Series::FilesystemInodesFree, fs.inodes_free),
         ];
+        // A file system has a tag set of its own, which is not made for nothing.
+        if !self.writer.takes_any(&values.map(|(series, _)| series)) {
+            let there = values.iter().filter(|(_, value)| value.is_some()).count();
+            self.kept += there;
+            self.writer.leave_out(there);
+            return;
+        }
+        let tag_set = self.tag_set(subject, resource);
         self.values(tag_set, &fs.time, &values);
     }
 

@@ -4,6 +4,7 @@ use plimsoll_engine::{Batch, FieldValue, Timestamp};
 
 use super::{Options, Pages, Payloads, PodList, Summary, map};
 use crate::cadvisor::{self, Images, Source};
+use crate::choice::SeriesSet;
 use crate::names::{Mapped, Place, Series};
 use crate::test_data;
 
@@ -75,6 +76,7 @@ fn map_version(test: &str, version: &str) -> Option<(Mapped, Images)> {
         Options {
             place: &place,
             label_tags: &[],
+            wanted: SeriesSet::ALL,
             now: NOW,
             pages: Pages::Full,
         },
@@ -158,6 +160,7 @@ fn kubernetes_1_16_without_a_summary_is_mapped_whole() {
         source: Source::Kubelet,
         place: &place,
         label_tags: &[],
+        wanted: SeriesSet::ALL,
         // The payload has no times at all.
         now: Timestamp(1_521_600_000_000_000_000),
     };
@@ -616,6 +619,7 @@ fn pods_that_share_the_nodes_network_are_known_only_by_the_list_of_pods() {
     let options = Options {
         place: &place,
         label_tags: &[],
+        wanted: SeriesSet::ALL,
         now: NOW,
         pages: Pages::Full,
     };
@@ -648,6 +652,7 @@ fn a_summary_without_its_parts_is_no_error() {
         let options = Options {
             place: &place,
             label_tags: &[],
+            wanted: SeriesSet::ALL,
             now: NOW,
             pages: Pages::Full,
         };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use plimsoll_engine::model::Batch;
 use plimsoll_engine::{FieldValue, TagSet, Timestamp};
 
-use super::Profile;
+use super::Naming;
 use crate::names::Series;
 
 /// What is summed over pods.
@@ -29,9 +29,14 @@ pub struct ClusterSums {
 }
 
 impl ClusterSums {
-    /// Takes what one target's pods sum up to, in place of what it said before.
+    /// Takes what one target's pods sum up to, in place of what it said before; a target without
+    /// pods counts no more.
     pub fn put(&mut self, target: &str, time: Timestamp, sums: NamespaceSums) {
-        self.targets.insert(target.to_owned(), (time, sums));
+        if sums.is_empty() {
+            self.targets.remove(target);
+        } else {
+            self.targets.insert(target.to_owned(), (time, sums));
+        }
     }
 
     /// Whether any target has pods.
@@ -48,9 +53,10 @@ impl ClusterSums {
         &mut self,
         now: Timestamp,
         age_ns_max: i64,
-        profile: Profile,
+        naming: &Naming,
         cluster_name: &str,
     ) -> Batch {
+        let (profile, chosen) = (naming.profile, naming.chosen());
         self.targets
             .retain(|_, (time, _)| now.0.saturating_sub(time.0) <= age_ns_max);
         let mut namespaces: NamespaceSums = BTreeMap::new();
@@ -74,6 +80,7 @@ impl ClusterSums {
                 ("type", kind),
             ])
             .expect("three keys that differ");
+            let amounts = amounts.iter().filter(|(series, _)| chosen.has(**series));
             for (series, amount) in amounts {
                 let (measurement, field) = profile.names(*series);
                 batch.add(

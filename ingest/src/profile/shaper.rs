@@ -1,23 +1,29 @@
 //! One target's rows: labels on them, their names, and what is computed of them.
 
+mod out;
+mod sums;
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use plimsoll_engine::model::{Batch, TagSetBuilder};
 use plimsoll_engine::{FieldValue, TagSet, Timestamp};
 
-use super::cluster::SUMMED;
+use self::out::Out;
+pub(crate) use self::sums::is_wanted_for_what_is_computed;
+use self::sums::{NodeRow, Sums, add, is_summed_over_containers, sum_rates, write_pods};
 use super::rate::{AGE_NS_MAX, Counter, rate_series, to_f64};
 use super::{Aliases, NamespaceSums, Naming, Profile};
+use crate::choice::SeriesSet;
 use crate::known::borrowed;
 use crate::kubelet::PodList;
 use crate::names::Series;
-use crate::number::rounded;
 
 /// The measurement that dashboards of Heapster 0.19 read for `filesystem/usage`.
-const FILESYSTEM_USAGE_V0: &str = "filesystem/usage_bytes_gauge";
+pub(crate) const FILESYSTEM_USAGE_V0: &str = "filesystem/usage_bytes_gauge";
 
 /// What a node has, as the Kubernetes API says.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -37,12 +43,15 @@ pub struct Shaped {
     pub batch: Batch,
     /// For [`ClusterSums`](super::ClusterSums); nothing in profile `classic`.
     pub namespaces: NamespaceSums,
+    /// How many points of the target are not among the rows, as their series are left out.
+    pub not_chosen: usize,
 }
 
 /// Names one target's rows, and remembers what rates need.
 #[derive(Debug)]
 pub struct Shaper {
     naming: Arc<Naming>,
+    chosen: SeriesSet,
     /// The tags that labels become, by namespace and pod.
     pods: HashMap<(String, String), Vec<(String, String)>>,
     capacity: NodeAmounts,
@@ -76,26 +85,12 @@ enum Level {
     Other,
 }
 
-/// A sum with the time of its latest part.
-#[derive(Debug, Clone, Copy)]
-struct Sum {
-    time: Timestamp,
-    value: f64,
-}
-
-type Sums = BTreeMap<Series, Sum>;
-
-fn add(sums: &mut Sums, series: Series, time: Timestamp, value: f64) {
-    let sum = sums.entry(series).or_insert(Sum { time, value: 0.0 });
-    sum.time = sum.time.max(time);
-    sum.value += value;
-}
-
 impl Shaper {
     /// A shaper that knows no pod yet.
     #[must_use]
     pub fn new(naming: Arc<Naming>) -> Self {
         Self {
+            chosen: naming.chosen(),
             naming,
             pods: HashMap::new(),
             capacity: NodeAmounts::default(),
@@ -146,6 +141,7 @@ impl Shaper {
             Profile::Classic => Shaped {
                 batch: self.classic(batch),
                 namespaces: NamespaceSums::new(),
+                not_chosen: 0,
             },
             Profile::HeapsterV1 | Profile::HeapsterV1Fields => self.heapster(&batch, now),
         }
@@ -162,8 +158,10 @@ impl Shaper {
             .iter()
             .map(|tags| named.tag_set(&self.dress(tags)))
             .collect();
-        let alias =
-            (self.naming.aliases == Aliases::HeapsterV0).then(|| named.name(FILESYSTEM_USAGE_V0));
+        let takes_alias = self.naming.choice.takes_alias(self.naming.aliases);
+        let alias = takes_alias.then(|| named.name(FILESYSTEM_USAGE_V0));
+        // It was taken for its alias alone.
+        let is_alias_only = !self.chosen.has(Series::FilesystemUsage);
         for point in batch.points() {
             let tag_set = tag_sets[point.tag_set as usize];
             let fields = || {
@@ -171,10 +169,12 @@ impl Shaper {
                 fields.map(|(field, value)| (names[*field as usize], value.clone()))
             };
             let measurement = point.measurement as usize;
-            named.push(names[measurement], tag_set, point.time, fields());
-            if let Some(alias) = alias
-                && &*batch.names()[measurement] == Series::FilesystemUsage.name()
-            {
+            let is_usage =
+                alias.is_some() && &*batch.names()[measurement] == Series::FilesystemUsage.name();
+            if !(is_usage && is_alias_only) {
+                named.push(names[measurement], tag_set, point.time, fields());
+            }
+            if let Some(alias) = alias.filter(|_| is_usage) {
                 named.push(alias, tag_set, point.time, fields());
             }
         }
@@ -248,7 +248,8 @@ impl Shaper {
             .iter()
             .map(|name| Series::of_name(name))
             .collect();
-        let mut out = Out::new(profile);
+        let mut out = Out::new(profile, self.chosen);
+        let mut not_chosen = 0;
         let mut pods: HashMap<TagSet, (String, Sums)> = HashMap::new();
         let mut node = NodeRow::default();
         for point in batch.points() {
@@ -280,7 +281,9 @@ impl Shaper {
             out.row = *row
                 .number
                 .get_or_insert_with(|| out.batch.tag_set(&row.tags));
-            out.own(series, time, FieldValue::Integer(value));
+            if !out.own(series, time, FieldValue::Integer(value)) {
+                not_chosen += 1;
+            }
             if let Level::PodContainer { pod, namespace } = &row.level
                 && is_summed_over_containers(series)
             {
@@ -314,6 +317,7 @@ impl Shaper {
         Shaped {
             batch: out.batch,
             namespaces,
+            not_chosen,
         }
     }
 
@@ -406,194 +410,6 @@ pub(crate) fn dressed(tags: &TagSet, labels: &[(String, String)], aliases: Alias
     let own = own.iter();
     let own = own.map(|(key, value)| (key.as_ref(), value.as_ref()));
     build(own.chain(more.iter().copied()))
-}
-
-/// What is gathered of the node while its rows go by.
-#[derive(Debug, Default)]
-struct NodeRow {
-    tags: Option<TagSet>,
-    capacity: NodeAmounts,
-    working_set: Option<f64>,
-    cpu_rate: Option<f64>,
-    sums: Sums,
-}
-
-/// Adds the rates of a row where they belong. The last rate counts where the counter was served
-/// twice: a pod is not to lose a container for a scrape.
-fn sum_rates(
-    row: &Row,
-    now: Timestamp,
-    pods: &mut HashMap<TagSet, (String, Sums)>,
-    node: &mut NodeRow,
-) {
-    for (series, counter) in &row.counters {
-        let Some((time, rate)) = counter.rate_at(now) else {
-            continue;
-        };
-        match &row.level {
-            Level::Node if *series == Series::CpuUsage => node.cpu_rate = Some(rate / MILLIS_NS),
-            Level::PodContainer { pod, namespace } => {
-                let summed = match series {
-                    // Rounded as the containers' own are, so that they add up.
-                    Series::CpuUsage => (Series::CpuUsageRate, (rate / MILLIS_NS).round()),
-                    Series::PageFaults => (Series::PageFaultsRate, rate),
-                    Series::MajorPageFaults => (Series::MajorPageFaultsRate, rate),
-                    _ => continue,
-                };
-                let (_, sums) = pods
-                    .entry_ref(pod)
-                    .or_insert_with(|| (namespace.clone(), Sums::new()));
-                add(sums, summed.0, time, summed.1);
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Writes the sums of pods, and adds them up to namespaces and the node.
-fn write_pods(
-    pods: &HashMap<TagSet, (String, Sums)>,
-    node: &mut NodeRow,
-    out: &mut Out,
-) -> NamespaceSums {
-    let mut namespaces = NamespaceSums::new();
-    let mut ordered: Vec<_> = pods.iter().collect();
-    ordered.sort_by(|a, b| a.0.as_str().cmp(b.0.as_str()));
-    for (tags, (namespace, sums)) in ordered {
-        for (series, sum) in sums {
-            // A pod's ephemeral storage is its own: it holds its volumes, too.
-            if *series != Series::EphemeralUsage {
-                out.sum(*series, tags, *sum);
-            }
-            if is_summed_over_pods(*series) {
-                add(&mut node.sums, *series, sum.time, sum.value);
-            }
-            if SUMMED.contains(series)
-                && let Some(value) = rounded(sum.value)
-            {
-                let amounts = namespaces.entry(namespace.clone()).or_default();
-                let amount = amounts.entry(*series).or_default();
-                *amount = amount.saturating_add(value);
-            }
-        }
-    }
-    namespaces
-}
-
-/// ns of processor time a second, in thousandths of a processor.
-const MILLIS_NS: f64 = 1e6;
-
-fn is_summed_over_containers(series: Series) -> bool {
-    matches!(
-        series,
-        Series::MemoryUsage
-            | Series::WorkingSet
-            | Series::MemoryRss
-            | Series::MemoryCache
-            | Series::MemorySwap
-            | Series::CpuLoad
-            | Series::CpuRequest
-            | Series::CpuLimit
-            | Series::MemoryRequest
-            | Series::MemoryLimit
-            | Series::EphemeralUsage
-            | Series::EphemeralRequest
-            | Series::EphemeralLimit
-            | Series::RestartCount
-    )
-}
-
-/// Of the node's own row, what only its pods say.
-fn is_summed_over_pods(series: Series) -> bool {
-    matches!(
-        series,
-        Series::CpuRequest
-            | Series::CpuLimit
-            | Series::MemoryRequest
-            | Series::MemoryLimit
-            | Series::EphemeralUsage
-            | Series::EphemeralRequest
-            | Series::EphemeralLimit
-    )
-}
-
-/// Rows on their way out.
-struct Out {
-    profile: Profile,
-    batch: Batch,
-    names: Vec<Option<(u32, u32)>>,
-    /// The number of the tag set whose points go by.
-    row: u32,
-}
-
-impl Out {
-    fn new(profile: Profile) -> Self {
-        Self {
-            profile,
-            batch: Batch::default(),
-            names: vec![None; Series::ALL.len()],
-            row: 0,
-        }
-    }
-
-    fn push(&mut self, series: Series, tags: &TagSet, time: Timestamp, value: FieldValue) {
-        self.row = self.batch.tag_set(tags);
-        self.own(series, time, value);
-    }
-
-    /// Adds a value of the row that goes by.
-    fn own(&mut self, series: Series, time: Timestamp, value: FieldValue) {
-        let (profile, batch) = (self.profile, &mut self.batch);
-        let (measurement, field) = *self.names[series as usize].get_or_insert_with(|| {
-            let (measurement, field) = profile.names(series);
-            (batch.name(measurement), batch.name(field))
-        });
-        batch.push(measurement, self.row, time, [(field, value)]);
-    }
-
-    fn integer(&mut self, series: Series, tags: &TagSet, time: Timestamp, value: i64) {
-        self.push(series, tags, time, FieldValue::Integer(value));
-    }
-
-    fn float(&mut self, series: Series, tags: &TagSet, time: Timestamp, value: f64) {
-        self.push(series, tags, time, FieldValue::Float(value));
-    }
-
-    /// A rate of what is counted, a second.
-    fn rate(&mut self, series: Series, time: Timestamp, rate: f64) {
-        let value = match series {
-            Series::CpuUsageRate => match rounded(rate / MILLIS_NS) {
-                Some(millis) => FieldValue::Integer(millis),
-                None => return,
-            },
-            _ => FieldValue::Float(rate),
-        };
-        self.own(series, time, value);
-    }
-
-    fn sum(&mut self, series: Series, tags: &TagSet, sum: Sum) {
-        match series {
-            Series::PageFaultsRate | Series::MajorPageFaultsRate => {
-                self.float(series, tags, sum.time, sum.value);
-            }
-            _ => {
-                if let Some(value) = rounded(sum.value) {
-                    self.integer(series, tags, sum.time, value);
-                }
-            }
-        }
-    }
-
-    /// A point of a name that is none of ours.
-    fn as_is(&mut self, from: &Batch, point: &plimsoll_engine::model::Point<'_>, tags: &TagSet) {
-        let fields: Vec<(&str, FieldValue)> = point
-            .fields
-            .iter()
-            .map(|(field, value)| (&*from.names()[*field as usize], value.clone()))
-            .collect();
-        let measurement = &from.names()[point.measurement as usize];
-        self.batch.add(measurement, tags, point.time, fields);
-    }
 }
 
 fn build<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> TagSet {

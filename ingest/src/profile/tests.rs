@@ -8,8 +8,8 @@ use plimsoll_engine::{Batch, FieldValue, Timestamp};
 
 use super::{Aliases, ClusterSums, Naming, NodeAmounts, Profile, Shaper};
 use crate::cadvisor::Images;
+use crate::choice::SeriesSet;
 use crate::kubelet::{self, Options, Pages, Payloads, PodList, Summary};
-use crate::labels::LabelRules;
 use crate::names::{Place, Pod, Series, Subject, Writer};
 use crate::test_data;
 
@@ -41,7 +41,7 @@ fn naming(profile: Profile, aliases: Aliases) -> Arc<Naming> {
     Arc::new(Naming {
         profile,
         aliases,
-        labels: LabelRules::default(),
+        ..Naming::default()
     })
 }
 
@@ -188,7 +188,12 @@ fn rates_and_sums_of_pods_nodes_namespaces_and_the_cluster_are_computed() {
     cluster.put("n1", Timestamp(22 * SECOND), shaped.namespaces.clone());
     cluster.put("n2", Timestamp(22 * SECOND), shaped.namespaces);
     let now = Timestamp(30 * SECOND);
-    let rows = cluster.rows(now, 60 * SECOND, Profile::HeapsterV1, "default");
+    let rows = cluster.rows(
+        now,
+        60 * SECOND,
+        &naming(Profile::HeapsterV1, Aliases::None),
+        "default",
+    );
     assert_eq!(
         shown(&rows),
         [
@@ -204,7 +209,12 @@ fn rates_and_sums_of_pods_nodes_namespaces_and_the_cluster_are_computed() {
     );
     // Nodes that are gone take their pods with them.
     let later = Timestamp(100 * SECOND);
-    let rows = cluster.rows(later, 60 * SECOND, Profile::HeapsterV1, "default");
+    let rows = cluster.rows(
+        later,
+        60 * SECOND,
+        &naming(Profile::HeapsterV1, Aliases::None),
+        "default",
+    );
     assert!(rows.is_empty() && cluster.is_empty());
 }
 
@@ -292,6 +302,7 @@ fn real(test: &str, version: &str, naming: Arc<Naming>) -> Option<(Batch, super:
         Options {
             place: &place(),
             label_tags: &[],
+            wanted: SeriesSet::ALL,
             now,
             pages: Pages::Full,
         },

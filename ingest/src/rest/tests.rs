@@ -4,6 +4,7 @@ use plimsoll_engine::FieldValue;
 
 use super::*;
 use crate::cadvisor::Source;
+use crate::choice::SeriesSet;
 use crate::names::Place;
 use crate::test_data;
 
@@ -20,6 +21,7 @@ fn mapped(body: &str, map: Map) -> Mapped {
         source: Source::Standalone,
         place: &place,
         label_tags: &["vendor".to_owned()],
+        wanted: SeriesSet::ALL,
         now: Timestamp(0),
     };
     map(body.as_bytes(), options).unwrap().0
@@ -162,6 +164,7 @@ fn what_is_no_page_is_an_error() {
             source: Source::Standalone,
             place: &place,
             label_tags: &[],
+            wanted: SeriesSet::ALL,
             now: Timestamp(0),
         };
         assert!(map_v1(body.as_bytes(), options).is_err(), "{body}");

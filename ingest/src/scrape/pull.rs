@@ -16,6 +16,7 @@ use super::target::{CadvisorPage, NodeState, shown};
 use super::{Error, Options, Place as Room, Scraped, Shared, Target, target};
 use crate::cadvisor::{self, Images, Source};
 use crate::cgroup::{Collector, Paths};
+use crate::choice::{Choice, NOT_CHOSEN};
 use crate::generic::{self, Rules};
 use crate::names::{Mapped, Place, Series, Writer, stored};
 use crate::profile::{Profile, Shaper};
@@ -180,7 +181,10 @@ impl Puller {
         let mut rejected = match &mut self.kind {
             Kind::Cadvisor(cadvisor) => pull_cadvisor(cadvisor, options, now, &mut scraped).await,
             Kind::Kubelet(kubelet) => kubelet.pull(options, now, &mut scraped).await,
-            Kind::Generic(generic) => pull_generic(generic, now, &mut scraped).await,
+            Kind::Generic(generic) => {
+                let choice = &options.naming.choice;
+                pull_generic(generic, choice, now, &mut scraped).await
+            }
             Kind::Cgroups(cgroups) => {
                 pull_cgroups(cgroups, options, now, &mut scraped).await;
                 0
@@ -190,7 +194,8 @@ impl Puller {
         rejected += scraped.limit(options);
         scraped.warnings.extend(skew(&scraped.batch, now));
         let samples = scraped.batch.len();
-        let mut writer = Writer::onto(std::mem::take(&mut scraped.batch));
+        let wanted = shared.naming.wanted();
+        let mut writer = Writer::choosing(std::mem::take(&mut scraped.batch), wanted);
         let tag_set = writer.tag_set(&self.tags);
         for (series, value) in [
             (Series::ScrapeUp, u64::from(scraped.is_up())),
@@ -237,7 +242,10 @@ impl Puller {
             Ok((shaper, shaped)) => {
                 self.shaper = Some(shaper);
                 scraped.batch = shaped.batch;
-                if !shaped.namespaces.is_empty() {
+                scraped.leave_out(shaped.not_chosen);
+                // A node that has no pods any more says so; one that did not answer says nothing.
+                let is_known = scraped.is_up() && matches!(self.kind, Kind::Kubelet(_));
+                if is_known || !shaped.namespaces.is_empty() {
                     self.shared.put_sums(&self.shown, now, shaped.namespaces);
                 }
             }
@@ -310,7 +318,12 @@ impl Scraped {
     }
 }
 
-async fn pull_generic(generic: &Generic, now: Timestamp, scraped: &mut Scraped) -> usize {
+async fn pull_generic(
+    generic: &Generic,
+    choice: &Arc<Choice>,
+    now: Timestamp,
+    scraped: &mut Scraped,
+) -> usize {
     let body = match generic.client.get(&generic.url, Page::Generic).await {
         Ok(body) => body,
         Err(error) => {
@@ -319,9 +332,10 @@ async fn pull_generic(generic: &Generic, now: Timestamp, scraped: &mut Scraped) 
         }
     };
     let (rules, tags) = (Arc::clone(&generic.rules), generic.tags.clone());
+    let choice = Arc::clone(choice);
     let mapping = spawn_blocking(move || {
         let text = String::from_utf8(body).map_err(|error| error.to_string())?;
-        Ok::<_, String>(generic::map(&text, &rules, &tags, now))
+        Ok::<_, String>(generic::map(&text, &rules, &choice, &tags, now))
     });
     scraped.take_mapping(&generic.url, mapping.await)
 }
@@ -351,12 +365,14 @@ async fn pull_cadvisor(
         }
     };
     let (place, label_tags) = (place.clone(), options.label_tags.clone());
+    let wanted = options.naming.wanted();
     let mapping = spawn_blocking(move || {
         let options = cadvisor::Options {
             source: Source::Standalone,
             place: &place,
             label_tags: &label_tags,
             now,
+            wanted,
         };
         let wrong = |error: serde_json::Error| error.to_string();
         match page {
@@ -385,6 +401,7 @@ async fn pull_cgroups(
             &options.cluster_name,
             &options.label_tags,
         )
+        .choosing(options.naming.wanted())
     });
     let collecting = spawn_blocking(move || {
         let collected = working.collect(now);
@@ -395,6 +412,9 @@ async fn pull_cgroups(
             *collector = Some(working);
             scraped.batch = collected.batch;
             scraped.warnings = collected.warnings;
+            if collected.not_chosen > 0 {
+                scraped.dropped.insert(NOT_CHOSEN, collected.not_chosen);
+            }
         }
         Err(panic) => scraped.internal(&panic),
     }
@@ -433,7 +453,13 @@ impl Scraped {
                 parsed.rejected
             ));
         }
-        if mapped.kept == 0 {
+        let not_chosen = mapped.dropped.get(NOT_CHOSEN).copied().unwrap_or(0);
+        if mapped.batch.is_empty() && not_chosen > 0 {
+            self.warnings.push(format!(
+                "{}: none of its {not_chosen} values is chosen by metrics_keep and metrics_drop",
+                shown(url)
+            ));
+        } else if mapped.kept == 0 {
             self.errors.push(Error::Payload {
                 url: shown(url),
                 why: format!(
@@ -446,6 +472,15 @@ impl Scraped {
         self.batch = mapped.batch;
         self.kept = mapped.kept;
         self.dropped = mapped.dropped;
+    }
+
+    /// Counts values that went into points which are not stored.
+    fn leave_out(&mut self, values: usize) {
+        let values = values.min(self.kept);
+        if values > 0 {
+            self.kept -= values;
+            *self.dropped.entry(NOT_CHOSEN).or_default() += values;
+        }
     }
 
     fn internal(&mut self, panic: &JoinError) {

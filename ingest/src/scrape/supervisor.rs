@@ -14,6 +14,8 @@ use super::target::{NodeState, Target};
 use super::{Error, Scraped, Shared, task};
 use crate::discover::Found;
 
+/// After how many intervals it is said which entries of a choice have not fitted anything.
+const IDLE_AFTER_INTERVALS: u32 = 3;
 /// How many intervals the sums of a target that is not heard of any more count for.
 const SUMS_AGE_INTERVALS: u32 = 4;
 
@@ -114,6 +116,7 @@ impl Supervisor {
         let mut sums = interval_at(tokio::time::Instant::now() + every, every);
         sums.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut may_find = true;
+        let mut intervals = 0;
         let mut shutdown = self.shutdown.clone();
         loop {
             tokio::select! {
@@ -123,7 +126,13 @@ impl Supervisor {
                     Some(found) => self.take(found).await,
                     None => may_find = false,
                 },
-                _ = sums.tick() => self.write_sums().await,
+                _ = sums.tick() => {
+                    self.write_sums().await;
+                    intervals += 1;
+                    if intervals == IDLE_AFTER_INTERVALS {
+                        self.say_idle();
+                    }
+                }
                 ended = self.tasks.join_next(), if !self.tasks.is_empty() => {
                     if let Some(Err(error)) = ended && !error.is_cancelled() {
                         tracing::error!(%error, "a scrape task died");
@@ -195,6 +204,13 @@ impl Supervisor {
             ..Scraped::default()
         };
         self.send(scraped).await;
+    }
+
+    /// Logs the entries of the choice that have not fitted anything yet.
+    fn say_idle(&self) {
+        for entry in self.shared.naming.idle() {
+            tracing::warn!("{entry} fits no metric so far");
+        }
     }
 
     async fn write_sums(&self) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use plimsoll_engine::FieldValue;
 use plimsoll_ingest::cgroup;
+use plimsoll_ingest::choice::Choice;
 use plimsoll_ingest::discover::KubeletAccess;
 use plimsoll_ingest::generic::Rules;
 use plimsoll_ingest::kubelet::Pages;
@@ -50,6 +51,12 @@ pub struct ScrapeArgs {
     /// Label that becomes a tag; may be given several times
     #[arg(long, value_name = "LABEL")]
     label_tag: Vec<String>,
+    /// Metric that is kept, `*` for any text; may be given several times
+    #[arg(long, value_name = "METRIC")]
+    metrics_keep: Vec<String>,
+    /// Metric that is dropped; may be given several times
+    #[arg(long, value_name = "METRIC")]
+    metrics_drop: Vec<String>,
     /// How long it may take
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     timeout: Parsed<Duration>,
@@ -116,17 +123,23 @@ pub fn run(args: ScrapeArgs) -> Result<(), Failure> {
         }
         .target(url, None),
     };
+    let entries = [&args.metrics_keep, &args.metrics_drop];
+    let [keep, drop] = entries.map(|list| list.iter().map(String::as_str));
+    let choice = Choice::parse(keep, drop)
+        .map_err(|error| Failure::new(Code::Configuration, format!("--{error}")))?;
+    let naming = Naming {
+        profile: args.profile.0,
+        labels: LabelRules {
+            tags: args.label_tag.clone(),
+            ..LabelRules::default()
+        },
+        choice: Arc::new(choice),
+        ..Naming::default()
+    };
     let options = Options {
         deadline: args.timeout.0.0,
-        label_tags: args.label_tag.clone(),
-        naming: Naming {
-            profile: args.profile.0,
-            labels: LabelRules {
-                tags: args.label_tag,
-                ..LabelRules::default()
-            },
-            ..Naming::default()
-        },
+        label_tags: args.label_tag,
+        naming: naming.clone(),
         ..Options::default()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -134,9 +147,12 @@ pub fn run(args: ScrapeArgs) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Code::Failed, format!("cannot start threads: {error}")))?;
-    let scraped = runtime
+    let mut scraped = runtime
         .block_on(once(target, options, Arc::new(SystemClock)))
         .map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
+    let idle = naming.idle().into_iter();
+    let idle = idle.map(|entry| format!("{entry} fits no metric of it"));
+    scraped.warnings.extend(idle);
     print(&table(&scraped));
     if scraped.is_up() {
         return Ok(());

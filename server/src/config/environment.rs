@@ -122,12 +122,15 @@ mod tests {
         let found = read(&[
             ("PLIMSOLL_INTERVAL", "soon"),
             ("PLIMSOLL_CGROUP", "perhaps"),
+            ("PLIMSOLL_METRICS_DROP", "*_errors,/cpu/"),
         ]);
         assert_eq!(
             found.errors,
             [
                 "PLIMSOLL_CGROUP: `perhaps` is none of true and false",
                 "PLIMSOLL_INTERVAL: `soon` is not a duration such as 500ms, 10s, 1h30m or 30d",
+                "PLIMSOLL_METRICS_DROP: `/cpu/` looks like a regular expression, and names are \
+                 expected, with `*` for any text and `?` for any character",
             ]
         );
     }

@@ -53,6 +53,11 @@ mod tests {
                 3,
                 "`b` is not an address",
             ),
+            (
+                "metrics_keep = [\n \"cpu/*\",\n \"@heapstr\"]",
+                3,
+                "`@heapstr` is no list of metrics",
+            ),
             ("a = ", 1, ""),
             ("cgroup = \"no\"", 1, "invalid type"),
         ] {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use plimsoll_ingest::cgroup::Socket;
+use plimsoll_ingest::choice::Metric;
 use plimsoll_ingest::forward::Destination;
 use plimsoll_ingest::kubelet::Pages;
 use plimsoll_ingest::labels::Joined;
@@ -103,6 +104,10 @@ settings! {
     hostname: Text String,
     /// The tag `cluster_name` of collected series.
     cluster_name: Text String,
+    /// Which metrics of what is collected are stored; none named: all.
+    metrics_keep: List Vec<Parsed<Metric>>,
+    /// Which of those are not.
+    metrics_drop: List Vec<Parsed<Metric>>,
     /// Labels of containers that become tags.
     label_tags: List Vec<String>,
     /// Labels that are left out of the tag `labels`.

@@ -1,9 +1,11 @@
 //! What is collected: the part of the configuration that becomes targets.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_ingest::cgroup::Socket;
+use plimsoll_ingest::choice::Choice;
 use plimsoll_ingest::discover::{Api, KubeletAccess, translate};
 use plimsoll_ingest::generic::Rules;
 use plimsoll_ingest::labels::{Joined, LabelRules};
@@ -137,7 +139,7 @@ pub(super) fn sources(layer: &Layer, errors: &mut Vec<String>) -> SourcesConfig 
         prometheus_rules,
         targets_file: layer.targets_file.clone(),
         interval,
-        naming: naming(layer),
+        naming: naming(layer, errors),
         hostname: layer.hostname.clone().unwrap_or_else(hostname),
         cluster_name: layer
             .cluster_name
@@ -150,8 +152,14 @@ pub(super) fn sources(layer: &Layer, errors: &mut Vec<String>) -> SourcesConfig 
     }
 }
 
-fn naming(layer: &Layer) -> Naming {
+fn naming(layer: &Layer, errors: &mut Vec<String>) -> Naming {
     let labels = LabelRules::default();
+    let [keep, drop] = [&layer.metrics_keep, &layer.metrics_drop]
+        .map(|list| list.iter().flatten().map(|entry| entry.0.as_str()));
+    let choice = Choice::parse(keep, drop).unwrap_or_else(|error| {
+        errors.push(error);
+        Choice::default()
+    });
     Naming {
         profile: layer.profile.as_ref().map_or(Profile::Classic, |p| p.0),
         aliases: match layer.heapster_v0_aliases {
@@ -164,6 +172,7 @@ fn naming(layer: &Layer) -> Naming {
             tags: layer.label_tags.clone().unwrap_or_default(),
             drop: layer.label_drop.clone().unwrap_or_default(),
         },
+        choice: Arc::new(choice),
     }
 }
 

@@ -246,6 +246,7 @@ impl Kubelet {
         let pods = self.pod_list.clone();
         let cluster_name = options.cluster_name.clone();
         let label_tags = options.label_tags.clone();
+        let wanted = options.naming.wanted();
         spawn_blocking(move || {
             let mut faults = Vec::new();
             let mut fault = |page, why: String| faults.push((page, why));
@@ -282,6 +283,7 @@ impl Kubelet {
                             label_tags: &label_tags,
                             now,
                             pages,
+                            wanted,
                         },
                         &mut images,
                         &mut known,
