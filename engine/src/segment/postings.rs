@@ -50,7 +50,7 @@ pub fn encode<'a>(values: impl Iterator<Item = (u32, &'a [u32])>, out: &mut Vec<
 
 /// Serialises ascending ids as a roaring bitmap.
 pub fn encode_ids(ids: impl Iterator<Item = u32>) -> Vec<u8> {
-    let mut bitmap: RoaringBitmap = ids.collect();
+    let mut bitmap = RoaringBitmap::from_sorted_iter(ids).expect("ids ascend");
     bitmap.optimize();
     let mut bytes = Vec::with_capacity(bitmap.serialized_size());
     bitmap

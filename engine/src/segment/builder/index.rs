@@ -1,60 +1,55 @@
 //! The sections by which a segment's series are found: symbols, tag sets, postings, schema.
 
-use std::cmp::Ordering;
+mod tags;
+mod texts;
 
-use hashbrown::HashMap;
-
+use self::tags::{Tag, Tags};
+use self::texts::{Symbols, Texts};
 use super::SegmentBuilder;
 use super::plan::Plan;
 use crate::Result;
-use crate::model::TagSet;
-use crate::model::tags::{raw_pairs, unescaped};
-use crate::segment::bounds::{self, ObjectsEncoder};
+use crate::segment::bounds::{self, Object, ObjectsEncoder};
 use crate::segment::layout::Section;
+use crate::segment::postings;
 use crate::segment::schema::SchemaEncoder;
+use crate::segment::symbols::encode as encode_symbols;
 use crate::segment::tag_sets::TagSetsEncoder;
-use crate::segment::{postings, symbols};
 
 /// The sections that the tag sets and names go to, encoded.
 pub(super) struct IndexSections(pub(super) [(Section, Vec<u8>); 5]);
 
 impl IndexSections {
     pub(super) fn encode(builder: &SegmentBuilder, plan: &Plan) -> Result<Self> {
-        let (texts, numbers) = symbols_of(builder);
-        let symbol = |text: &str| numbers[text];
+        let mut texts = Texts::default();
+        for name in &builder.names.items {
+            texts.number(name);
+        }
+        let sets = plan.tag_sets.iter();
+        let sets = sets.map(|number| &builder.tag_sets.items[*number as usize]);
+        let tags = Tags::of(sets, &mut texts);
+        let symbols = texts.into_symbols();
         let mut objects = ObjectsEncoder::default();
         let mut schema = SchemaEncoder::default();
-        encode_measurements(builder, plan, &symbol, &mut objects, &mut schema);
+        encode_measurements(builder, plan, &symbols, &mut objects, &mut schema);
 
-        let mut shapes: HashMap<Vec<u32>, u32> = HashMap::new();
-        let mut shape_order: Vec<Vec<u32>> = Vec::new();
+        let of_numbers = |numbers: &[u32]| -> Vec<u32> {
+            let numbers = numbers.iter();
+            numbers.map(|number| symbols.of_number(*number)).collect()
+        };
         let mut tag_sets = TagSetsEncoder::default();
-        let mut tags_of: HashMap<(u32, u32), Vec<u32>> = HashMap::new();
-        for (id, number) in (0u32..).zip(&plan.tag_sets) {
-            let tags = &builder.tag_sets.items[*number as usize];
-            let (mut shape, mut values) = (Vec::new(), Vec::new());
-            for (key, value) in stored_pairs(tags) {
-                shape.push(symbol(key));
-                values.push(symbol(value));
-            }
-            for (key, value) in indexed_pairs(tags) {
-                let tag = (symbol(key), symbol(value));
-                tags_of.entry(tag).or_default().push(id);
-            }
-            let next = u32::try_from(shapes.len()).expect("no more shapes than tag sets");
-            let shape = *shapes.entry(shape).or_insert_with_key(|keys| {
-                shape_order.push(keys.clone());
-                next
-            });
-            tag_sets.push(shape, values)?;
+        let mut rest = &tags.sets[..];
+        while let Some((shape, behind)) = rest.split_first() {
+            let (values, behind) = behind.split_at(tags.shapes[*shape as usize].len());
+            tag_sets.push(*shape, of_numbers(values))?;
+            rest = behind;
         }
-        schema.list(shape_order.len());
-        for shape in &shape_order {
-            schema.shape(shape);
+        schema.list(tags.shapes.len());
+        for shape in &tags.shapes {
+            schema.shape(&of_numbers(shape));
         }
-        let postings = encode_postings(&texts, tags_of, &mut schema)?;
+        let postings = encode_postings(&symbols, tags.tags, &mut schema)?;
         Ok(Self([
-            (Section::Symbols, symbols::encode(&texts)?),
+            (Section::Symbols, encode_symbols(&symbols.sorted)?),
             (Section::TagSets, tag_sets.finish()),
             (Section::Objects, objects.bytes),
             (Section::Postings, postings),
@@ -63,62 +58,46 @@ impl IndexSections {
     }
 }
 
-/// The postings section of the ids of each tag, (key, value) by symbol; lists the keys.
+/// The postings section of the ids of each tag; lists the keys.
 fn encode_postings(
-    texts: &[&str],
-    tags: HashMap<(u32, u32), Vec<u32>>,
+    symbols: &Symbols<'_>,
+    tags: Vec<Tag>,
     schema: &mut SchemaEncoder,
 ) -> Result<Vec<u8>> {
-    let meaning = |symbol: u32| unescaped(texts[symbol as usize]);
-    let mut tags: Vec<((u32, u32), Vec<u32>)> = tags.into_iter().collect();
     // By what they mean, so that keys and values are visited in order.
-    tags.sort_unstable_by(|((key_a, value_a), _), ((key_b, value_b), _)| {
-        let keys = if key_a == key_b {
-            Ordering::Equal
-        } else {
-            meaning(*key_a).cmp(&meaning(*key_b))
-        };
-        keys.then_with(|| meaning(*value_a).cmp(&meaning(*value_b)))
-    });
-    let keys: Vec<_> = tags.chunk_by(|a, b| a.0.0 == b.0.0).collect();
+    let places = symbols.places_by_meaning();
+    let place = |symbol: u32| {
+        places
+            .as_ref()
+            .map_or(symbol, |places| places[symbol as usize])
+    };
+    let tags = tags.into_iter();
+    let mut tags: Vec<_> = tags
+        .map(|tag| {
+            let (key, value) = (symbols.of_number(tag.key), symbols.of_number(tag.value));
+            ((place(key), place(value)), key, value, tag.ids)
+        })
+        .collect();
+    tags.sort_unstable_by_key(|(places, ..)| *places);
+    let keys: Vec<_> = tags.chunk_by(|a, b| a.1 == b.1).collect();
     let mut postings = Vec::new();
     schema.list(keys.len());
     for tags in keys {
         let offset = postings.len();
         let values = tags
             .iter()
-            .map(|((_, value), ids)| (*value, ids.as_slice()));
+            .map(|(_, _, value, ids)| (*value, ids.as_slice()));
         postings::encode(values, &mut postings)?;
         let len = postings.len() - offset;
-        schema.key(tags[0].0.0, tags.len(), offset as u64, len as u64);
+        schema.key(tags[0].1, tags.len(), offset as u64, len as u64);
     }
     Ok(postings)
-}
-
-/// All symbols, sorted, and their numbers.
-fn symbols_of(builder: &SegmentBuilder) -> (Vec<&str>, HashMap<&str, u32>) {
-    let mut numbers: HashMap<&str, u32> = HashMap::new();
-    for name in &builder.names.items {
-        numbers.insert(name, 0);
-    }
-    for tags in &builder.tag_sets.items {
-        for (key, value) in stored_pairs(tags).chain(indexed_pairs(tags)) {
-            numbers.insert(key, 0);
-            numbers.insert(value, 0);
-        }
-    }
-    let mut texts: Vec<&str> = numbers.keys().copied().collect();
-    texts.sort_unstable();
-    for (number, text) in (0u32..).zip(&texts) {
-        numbers.insert(*text, number);
-    }
-    (texts, numbers)
 }
 
 fn encode_measurements(
     builder: &SegmentBuilder,
     plan: &Plan,
-    symbol: &dyn Fn(&str) -> u32,
+    symbols: &Symbols<'_>,
     objects: &mut ObjectsEncoder,
     schema: &mut SchemaEncoder,
 ) {
@@ -130,6 +109,7 @@ fn encode_measurements(
         .chunk_by(|a, b| column_of(*a).0 == column_of(*b).0)
         .collect();
     schema.list(measurements.len());
+    let mut sets = Sets::default();
     for chunks in measurements {
         let mut bounds: Vec<(u32, (i64, i64))> = chunks
             .iter()
@@ -144,41 +124,63 @@ fn encode_measurements(
             }
             same
         });
-        let ids = objects.put(postings::encode_ids(bounds.iter().map(|(id, _)| *id)));
-        let bounds: Vec<(i64, i64)> = bounds.into_iter().map(|(_, bounds)| bounds).collect();
-        let bounds = objects.put(bounds::encode(&bounds));
+        let (ids, bounds): (Vec<u32>, Vec<(i64, i64)>) = bounds.into_iter().unzip();
+        let (ids, bounds) = sets.of_measurement(ids, bounds, objects);
         let columns: Vec<&[usize]> = chunks
             .chunk_by(|a, b| column_of(*a) == column_of(*b))
             .collect();
         let measurement = name(column_of(chunks[0]).0);
-        schema.measurement(symbol(measurement), ids, bounds, columns.len());
+        schema.measurement(symbols.of_text(measurement), ids, bounds, columns.len());
         for column in columns {
             let (_, field, field_type) = column_of(column[0]);
-            let ids = objects.put(postings::encode_ids(column.iter().map(id_of)));
+            let ids = sets.of_column(column.iter().map(id_of), objects);
             let count = u32::try_from(column.len()).expect("one chunk for each tag set");
-            schema.column(symbol(name(field)), field_type, ids, count);
+            schema.column(symbols.of_text(name(field)), field_type, ids, count);
         }
     }
 }
 
-/// The pairs that a tag set is stored as: its own, or, where those do not make up its text (a key
-/// that ends in `\` swallows its `=`), its whole text under the empty key.
-fn stored_pairs(tags: &TagSet) -> impl Iterator<Item = (&str, &str)> {
-    let whole = tags.as_str();
-    let mut len = 0;
-    let mut sound = true;
-    for (key, value) in raw_pairs(whole) {
-        sound &= !key.is_empty() && !value.is_empty();
-        len += key.len() + value.len() + 2;
-    }
-    // Each pair has its `=`, and all but the last their `,`.
-    sound &= len == whole.len() + usize::from(!whole.is_empty());
-    let text = (!sound).then_some(("", whole));
-    let pairs = sound.then(|| raw_pairs(whole));
-    pairs.into_iter().flatten().chain(text)
+/// What the measurement before has: mostly the next has the same, and its columns, too.
+#[derive(Default)]
+struct Sets {
+    ids: Vec<u32>,
+    bounds: Vec<(i64, i64)>,
+    objects: Option<(Object, Object)>,
 }
 
-/// The pairs that a tag set is found by.
-fn indexed_pairs(tags: &TagSet) -> impl Iterator<Item = (&str, &str)> {
-    raw_pairs(tags.as_str()).filter(|(_, value)| !value.is_empty())
+impl Sets {
+    /// The objects of a measurement's ids and their first and last times.
+    fn of_measurement(
+        &mut self,
+        ids: Vec<u32>,
+        bounds: Vec<(i64, i64)>,
+        objects: &mut ObjectsEncoder,
+    ) -> (Object, Object) {
+        let known = self.objects.filter(|_| self.ids == ids);
+        let ids_object =
+            known.map_or_else(|| put_ids(ids.iter().copied(), objects), |(ids, _)| ids);
+        let bounds_object = match known {
+            Some((_, known)) if self.bounds == bounds => known,
+            _ => objects.put(bounds::encode(&bounds)),
+        };
+        (self.ids, self.bounds) = (ids, bounds);
+        *self.objects.insert((ids_object, bounds_object))
+    }
+
+    /// The object of a column's ids, of the measurement that was asked for last.
+    fn of_column(
+        &self,
+        ids: impl ExactSizeIterator<Item = u32> + Clone,
+        objects: &mut ObjectsEncoder,
+    ) -> Object {
+        match self.objects {
+            // It has no other than its measurement has.
+            Some((known, _)) if ids.len() == self.ids.len() => known,
+            _ => put_ids(ids, objects),
+        }
+    }
+}
+
+fn put_ids(ids: impl Iterator<Item = u32>, objects: &mut ObjectsEncoder) -> Object {
+    objects.put(postings::encode_ids(ids))
 }

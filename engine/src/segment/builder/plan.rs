@@ -31,24 +31,7 @@ impl Plan {
             let name = |number: u32| &*builder.names.items[number as usize];
             (name(measurement), name(field), field_type)
         });
-        let column_ranks = inverse(&columns);
-        let mut keyed: Vec<(u32, u32, usize)> = builder
-            .chunks
-            .iter()
-            .enumerate()
-            .map(|(number, chunk)| {
-                let column = column_ranks[chunk.column as usize];
-                (column, tag_set_ids[chunk.tag_set as usize], number)
-            })
-            .collect();
-        keyed.sort_unstable();
-        let same = |a: &(u32, u32, usize), b: &(u32, u32, usize)| (a.0, a.1) == (b.0, b.1);
-        if keyed.windows(2).any(|two| same(&two[0], &two[1])) {
-            return Err(Error::Invalid(
-                "two chunks of one column and tag set in a segment".into(),
-            ));
-        }
-        let chunks: Vec<usize> = keyed.into_iter().map(|(_, _, number)| number).collect();
+        let chunks = order_of(builder, &tag_set_ids, &inverse(&columns))?;
         let mut time_order = Vec::new();
         let mut time_numbers = vec![None; builder.times.len()];
         for number in &chunks {
@@ -69,11 +52,62 @@ impl Plan {
 
     /// The first and last time of all chunks.
     pub(super) fn bounds(&self, builder: &SegmentBuilder) -> (i64, i64) {
-        let bounds = self.chunks.iter().map(|chunk| builder.chunk_bounds(*chunk));
-        bounds
+        let (all, times) = match builder.sparse_bounds.is_empty() {
+            // Every chunk has all of its column's.
+            true => (&[][..], &self.time_order[..]),
+            false => (&self.chunks[..], &[][..]),
+        };
+        let all = all.iter().map(|chunk| builder.chunk_bounds(*chunk));
+        let times = times.iter().map(|column| builder.times.bounds(*column));
+        all.chain(times)
             .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
             .expect("a plan has chunks")
     }
+}
+
+/// The chunks by column and tag set: put in order by one, then by the other, without comparing.
+fn order_of(
+    builder: &SegmentBuilder,
+    tag_set_ids: &[u32],
+    column_ranks: &[u32],
+) -> Result<Vec<usize>> {
+    let chunks = &builder.chunks;
+    let id_of = |number: usize| tag_set_ids[chunks[number].tag_set as usize] as usize;
+    let rank_of = |number: usize| column_ranks[chunks[number].column as usize] as usize;
+    let by_tag_set = distributed(0..chunks.len(), tag_set_ids.len(), id_of);
+    let mut last = vec![None; column_ranks.len()];
+    for number in &by_tag_set {
+        let id = Some(id_of(*number));
+        if std::mem::replace(&mut last[rank_of(*number)], id) == id {
+            return Err(Error::Invalid(
+                "two chunks of one column and tag set in a segment".into(),
+            ));
+        }
+    }
+    let numbers = by_tag_set.iter().copied();
+    Ok(distributed(numbers, column_ranks.len(), rank_of))
+}
+
+/// Numbers in the order of their keys, which are below `keys`; of equal keys, as they came.
+fn distributed(
+    numbers: impl Iterator<Item = usize> + Clone,
+    keys: usize,
+    key_of: impl Fn(usize) -> usize,
+) -> Vec<usize> {
+    let mut starts = vec![0; keys + 1];
+    for number in numbers.clone() {
+        starts[key_of(number) + 1] += 1;
+    }
+    for key in 0..keys {
+        starts[key + 1] += starts[key];
+    }
+    let mut order = vec![0; starts[keys]];
+    for number in numbers {
+        let place = &mut starts[key_of(number)];
+        order[*place] = number;
+        *place += 1;
+    }
+    order
 }
 
 /// The numbers below `len`, sorted by key.
