@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::cold::{Bytes, ColdPages};
+use super::cold::{Bytes, ColdPages, Held};
 use super::layout::{Footer, GROUP, Section, Span};
 use super::pages::Pages;
 use super::summary::{self, FloatSummary, Integer, IntegerSummary, Summary};
@@ -402,10 +402,15 @@ impl Chunks {
     }
 
     /// The bytes of a block's presence and values.
-    pub fn data<'a>(&self, pages: &'a Pages, block: &BlockRef) -> Result<Bytes<'a>> {
+    pub fn data<'a>(
+        &self,
+        pages: &'a Pages,
+        block: &BlockRef,
+        held: &mut Option<Held>,
+    ) -> Result<Bytes<'a>> {
         let len = u64::from(block.len);
         match &self.cold {
-            Some(cold) if len > 0 => cold.bytes(pages, self.data, block.offset, len),
+            Some(cold) if len > 0 => cold.bytes(pages, self.data, (block.offset, len), held),
             _ => self.plain(pages, block.offset, len).map(Bytes::File),
         }
     }

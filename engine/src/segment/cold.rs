@@ -111,6 +111,27 @@ impl Deref for Bytes<'_> {
     }
 }
 
+/// The page that a reader used last: the blocks of one column mostly lie one behind the other.
+#[derive(Debug)]
+pub struct Held {
+    token: u64,
+    /// Where it lies in what all pages stand for.
+    stands: Range<u64>,
+    bytes: Arc<[u8]>,
+}
+
+impl Held {
+    /// Some of its bytes, where these are its.
+    fn find(&self, token: u64, offset: u64, len: u64) -> Option<Bytes<'static>> {
+        let end = offset.checked_add(len)?;
+        let is_here = self.token == token && self.stands.start <= offset && end <= self.stands.end;
+        let place = |at: u64| usize::try_from(at - self.stands.start).ok();
+        let range = is_here.then_some((offset, end))?;
+        let range = place(range.0)?..place(range.1)?;
+        Some(Bytes::Page(Arc::clone(&self.bytes), range))
+    }
+}
+
 /// What one entry of the index says: where a page starts in what all stand for, and in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
@@ -212,14 +233,19 @@ impl ColdPages {
         entry.map_or(0, |entry| entry.lies_at)
     }
 
-    /// `len` bytes from `offset` on, of one page in the section `data`.
+    /// `len` bytes from `offset` on, of one page in the section `data`; where they are not in the
+    /// one that is held, theirs is then.
     pub fn bytes<'a>(
         &self,
         pages: &'a Pages,
         data: Span,
-        offset: u64,
-        len: u64,
+        (offset, len): (u64, u64),
+        held: &mut Option<Held>,
     ) -> Result<Bytes<'a>> {
+        let here = held.as_ref();
+        if let Some(bytes) = here.and_then(|held| held.find(self.token, offset, len)) {
+            return Ok(bytes);
+        }
         let number = self.number(pages, offset)?;
         let (entry, next) = (self.entry(pages, number)?, self.entry(pages, number + 1)?);
         let corrupt = || pages.corrupt(Section::ColdPages.name(), self.index.offset);
@@ -234,7 +260,15 @@ impl ColdPages {
             return Err(corrupt());
         }
         let range = size(start)?..size(start + len)?;
+        let mut hold = |bytes: &Arc<[u8]>| {
+            *held = Some(Held {
+                token: self.token,
+                stands: entry.stands_at..next.stands_at,
+                bytes: Arc::clone(bytes),
+            });
+        };
         if let Some(page) = self.decoded.find(self.token, number) {
+            hold(&page);
             return Ok(Bytes::Page(page, range));
         }
         let stored = pages.slice(Section::ChunkData, data, entry.lies_at, stored_len)?;
@@ -244,6 +278,7 @@ impl ColdPages {
             Some(bytes) => {
                 let page: Arc<[u8]> = bytes.into();
                 self.decoded.keep(self.token, number, &page);
+                hold(&page);
                 Ok(Bytes::Page(page, range))
             }
             // Behind the byte that says so.

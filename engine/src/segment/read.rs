@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::chunks::{BlockRef, Chunks};
-use super::cold::Bytes;
+use super::cold::{Bytes, Held};
 use super::pages::Pages;
 use super::time_cache::TimeCache;
-use super::times::Times;
+use super::times::{TimeBlock, Times};
 use crate::codec::{Malformed, boolean, float, integer, text};
 use crate::model::{TimeRange, Values};
 use crate::{Error, Result};
@@ -20,8 +20,15 @@ pub struct Scratch {
     times: Vec<i64>,
     /// Which block `times` holds: its place is its own only together with its extent, as blocks
     /// of constant step have no bytes. Emptied where a segment changes.
-    times_of: Option<(u64, super::times::TimeBlock)>,
+    times_of: Option<(u64, TimeBlock)>,
+    /// Times that were shared last, by segment and place: a look here takes no lock.
+    shared: Vec<(u64, TimeBlock, Arc<[i64]>)>,
+    /// The cold page that was used last.
+    page: Option<Held>,
 }
+
+/// As many blocks of times as a column of a few days has are looked for without the cache.
+const SHARED_MAX: usize = 8;
 
 /// The times of a decoded block.
 #[derive(Debug)]
@@ -77,7 +84,7 @@ impl Source<'_> {
     /// `scratch`; answers the bytes of its values.
     fn load(&self, block: &BlockRef, scratch: &mut Scratch) -> Result<Bytes<'_>> {
         let corrupt = |_: Malformed| self.chunks.corrupt_block(self.pages, block);
-        let bytes = self.chunks.data(self.pages, block)?;
+        let bytes = self.chunks.data(self.pages, block, &mut scratch.page)?;
         let here = (self.token, block.time_block);
         if scratch.times_of != Some(here) {
             scratch.times_of = None;
@@ -109,12 +116,8 @@ impl Source<'_> {
         values: &mut Values,
     ) -> Result<Decoded> {
         let corrupt = |_: Malformed| self.chunks.corrupt_block(self.pages, block);
-        let bytes = self.chunks.data(self.pages, block)?;
-        let shared = cache.times(self.token, block.time_block, || {
-            let mut times = Vec::with_capacity(block.time_block.extent.count);
-            self.times.read(self.pages, &block.time_block, &mut times)?;
-            Ok(times)
-        })?;
+        let bytes = self.chunks.data(self.pages, block, &mut scratch.page)?;
+        let shared = self.shared_times(block.time_block, cache, scratch)?;
         values.clear();
         let rows = block.time_block.extent.count;
         let (times, bytes) = if block.sparse {
@@ -141,6 +144,31 @@ impl Source<'_> {
                 "a block of other rows than its entry says",
             )));
         }
+        Ok(times)
+    }
+
+    /// The times of a block, of which others may know.
+    fn shared_times(
+        &self,
+        block: TimeBlock,
+        cache: &TimeCache,
+        scratch: &mut Scratch,
+    ) -> Result<Arc<[i64]>> {
+        let mut known = scratch.shared.iter();
+        let known = known.find(|(token, there, _)| *token == self.token && *there == block);
+        if let Some((_, _, times)) = known {
+            return Ok(Arc::clone(times));
+        }
+        let times = cache.times(self.token, block, || {
+            let mut times = Vec::with_capacity(block.extent.count);
+            self.times.read(self.pages, &block, &mut times)?;
+            Ok(times)
+        })?;
+        if scratch.shared.len() == SHARED_MAX {
+            scratch.shared.clear();
+        }
+        let kept = (self.token, block, Arc::clone(&times));
+        scratch.shared.push(kept);
         Ok(times)
     }
 
