@@ -2,7 +2,7 @@
 
 mod counters;
 mod filled;
-mod folded;
+pub(crate) mod folded;
 mod ranked;
 mod whole;
 
@@ -140,24 +140,14 @@ impl Caller<'_> {
                 _ => Ok(before),
             };
         }
-        let reference = call.reference();
-        let kind = self.fields.kind(number);
-        let Some(field_type) = kind.values() else {
+        let Some(job) = self.job((number, call), windows, extra, is_lone_selector) else {
             return Ok(Points::empty());
         };
-        let job = Job {
-            call,
-            number,
-            argument: Argument {
-                reference,
-                field_type,
-                is_tag: kind == Kind::Tag,
-            },
-            windows,
-            extra,
-            is_lone_selector,
-            with_columns: is_lone_selector && !self.plan.references.is_empty(),
-        };
+        let Argument {
+            reference,
+            field_type,
+            ..
+        } = job.argument;
         // A field of the wrong type is refused where there are series, points or not.
         let has_field = |member: &Member<'_>| match member {
             Member::Series { stored, .. } => stored.fields.contains_key(reference.name.as_str()),
@@ -179,6 +169,30 @@ impl Caller<'_> {
                 call.name
             ))),
         }
+    }
+
+    /// What a call that reads a name is run with; none where nothing is known by it.
+    fn job<'c>(
+        &self,
+        (number, call): (usize, &'c Call),
+        windows: Windows,
+        extra: i64,
+        is_lone_selector: bool,
+    ) -> Option<Job<'c>> {
+        let kind = self.fields.kind(number);
+        Some(Job {
+            call,
+            number,
+            argument: Argument {
+                reference: call.reference(),
+                field_type: kind.values()?,
+                is_tag: kind == Kind::Tag,
+            },
+            windows,
+            extra,
+            is_lone_selector,
+            with_columns: is_lone_selector && !self.plan.references.is_empty(),
+        })
     }
 
     /// What `work` makes of the blocks of the group's members, in the order of series; a member's

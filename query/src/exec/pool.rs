@@ -207,6 +207,11 @@ impl<R> Turns<R> {
 /// So much smaller are parts whose results are used in order than other parts.
 const SMALLER: usize = 4;
 
+/// How many of so many things a thread takes at a time, where what it makes of them is used in order.
+pub(crate) fn part_size(execution: Execution, things: usize) -> usize {
+    things.div_ceil(execution.parts() * SMALLER).max(1)
+}
+
 /// Calls `work` with `items`, some at a time, and `visit` with each result, in order and on the
 /// caller's thread, while others work on those that follow: at most `ahead` items further. Each
 /// thread gives `work` what `begin` made for it. Of several errors the first is answered.
@@ -231,8 +236,7 @@ pub(crate) fn in_order<T: Sync, S, R: Send>(
         return items.try_for_each(|item| visit(work(item, &mut own)?));
     };
     // What a thread begins with serves all of its parts: they may be small.
-    let size = items.len().div_ceil(execution.parts() * SMALLER);
-    let size = size.clamp(1, ahead.div_ceil(execution.parts()).max(1));
+    let size = part_size(execution, items.len()).clamp(1, ahead.div_ceil(execution.parts()).max(1));
     let parts: Vec<&[T]> = items.chunks(size).collect();
     let parts_ahead = ahead.div_ceil(size).max(1);
     let turns = Turns {

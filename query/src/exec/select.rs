@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use plimsoll_engine::TimeRange;
 use plimsoll_engine::model::TIME_MAX;
 
+use super::call::folded::Pieces;
 use super::call::{Spread, wrong_type};
 use super::context::Context;
 use super::error::{Error, Result};
@@ -43,6 +44,10 @@ const CELL_BYTES: usize = 40;
 
 /// Groups that may be run before their series are handed over.
 const GROUPS_AT_ONCE: usize = 256;
+
+/// Of fewer groups some may be left for one thread when the others are done: threads take pieces of
+/// them.
+const GROUPS_FEW: usize = 64;
 
 /// Takes each series of an answer.
 pub(crate) type Emit<'a> = &'a mut dyn FnMut(Table) -> Result<()>;
@@ -174,6 +179,12 @@ impl<'a> Run<'a> {
                 fields: &fields,
                 spread: spread(&groups),
             };
+            if group.spread == Spread::Groups
+                && groups.len() < GROUPS_FEW
+                && let Some(pieces) = Pieces::of(&group.caller(&[]))
+            {
+                return group.in_pieces(&groups, &pieces, emit);
+            }
             let mut emit = |table: Option<Table>| table.map_or(Ok(()), &mut *emit);
             return match group.spread {
                 Spread::Groups => pool::in_order(

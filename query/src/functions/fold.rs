@@ -113,19 +113,6 @@ impl Folded {
         }
     }
 
-    /// Makes room for results of so many windows.
-    pub(crate) fn reserve(&mut self, windows: usize) {
-        match self {
-            Self::Counts(partial) | Self::PlainIntegers(partial) => partial.reserve(windows),
-            Self::PlainFloats(partial) => partial.reserve(windows),
-            Self::Floats(partial) => partial.reserve(windows),
-            Self::Integers(partial) => partial.reserve(windows),
-            Self::Unsigned(partial) => partial.reserve(windows),
-            Self::Strings(partial) => partial.reserve(windows),
-            Self::Booleans(partial) => partial.reserve(windows),
-        }
-    }
-
     /// Adds the next points of the current series, ascending by time.
     pub(crate) fn add(
         &mut self,

@@ -16,9 +16,7 @@ use crate::exec::pool;
 use crate::exec::window::Windows;
 use crate::functions::Fold;
 use crate::functions::fold::{Answers, Beside, Folded, Pick, Picks, Times};
-
-/// Windows of a group for which there is room before there are results.
-const ROOM_MAX: usize = 1024;
+use crate::plan::{Function, Input};
 
 impl Job<'_> {
     /// Whether a selector's points are asked for by their times.
@@ -28,6 +26,16 @@ impl Job<'_> {
         } else {
             Answers::Values
         }
+    }
+
+    /// Whether results depend on the order in which series are added.
+    fn depends_on_order(&self, fold: Fold) -> bool {
+        matches!(fold, Fold::Sum | Fold::Mean) && self.argument.field_type == FieldType::Float
+    }
+
+    /// Nothing yet.
+    fn folded(&self, fold: Fold) -> Folded {
+        Folded::new(fold, self.argument.field_type, self.answers())
     }
 
     /// Which times its results have.
@@ -64,6 +72,18 @@ impl Caller<'_> {
         } else {
             self.folded(job, fold, readers)?
         };
+        self.results(job, fold, folded, &kept, readers)
+    }
+
+    /// What a fold came to, in the query's direction and filled.
+    fn results(
+        &self,
+        job: &Job<'_>,
+        fold: Fold,
+        folded: Folded,
+        kept: &HashMap<u32, Block>,
+        readers: &mut Readers<'_>,
+    ) -> Result<Points> {
         let results = folded.finish(fold, job.beside(fold));
         let mut times = results.times;
         if job.times(fold) == Times::Windows {
@@ -71,7 +91,7 @@ impl Caller<'_> {
         }
         let mut column = Column::full(results.values);
         let mut beside = if job.with_columns && fold.is_selector() {
-            pick(&kept, &results.picks, self.plan.references.len())
+            pick(kept, &results.picks, self.plan.references.len())
         } else {
             Vec::new()
         };
@@ -117,11 +137,7 @@ impl Caller<'_> {
 
     /// The members' partial results.
     fn folded(&self, job: &Job<'_>, fold: Fold, readers: &mut Readers<'_>) -> Result<Folded> {
-        let empty = || Folded::new(fold, job.argument.field_type, job.answers());
-        let mut folded = empty();
-        if let Some(windows) = job.windows.count() {
-            folded.reserve(usize::try_from(windows).map_or(0, |windows| windows.min(ROOM_MAX)));
-        }
+        let mut folded = job.folded(fold);
         let numbered = (0_u32..).zip(self.members);
         if self.spread == Spread::Groups {
             for (number, member) in numbered {
@@ -130,30 +146,45 @@ impl Caller<'_> {
             }
             return Ok(folded);
         }
-        // A float's sum depends on the order, so that each series comes by itself; of all others
-        // the parts of several series may be joined first.
-        let by_itself =
-            matches!(fold, Fold::Sum | Fold::Mean) && job.argument.field_type == FieldType::Float;
         let numbered: Vec<(u32, &Member<'_>)> = numbered.collect();
         let parts = pool::chunks(self.run.execution, &numbered, |members| {
             let mut readers = self.fields.readers();
-            let mut parts = vec![empty()];
-            for member in members {
-                if by_itself {
-                    parts.push(empty());
-                }
-                if let Some(part) = parts.last_mut() {
-                    self.fold_member(job, fold, *member, &mut readers, part)?;
-                    self.run.check_buckets(part.len() as u64)?;
-                }
-            }
-            Ok(parts)
+            self.parts(job, fold, members.iter().copied(), &mut readers)
         })?;
+        self.merge(fold, &mut folded, parts)?;
+        Ok(folded)
+    }
+
+    /// The partial results of some members, to be merged in this order.
+    fn parts<'m>(
+        &self,
+        job: &Job<'_>,
+        fold: Fold,
+        members: impl Iterator<Item = (u32, &'m Member<'m>)>,
+        readers: &mut Readers<'_>,
+    ) -> Result<Vec<Folded>> {
+        // A float's sum depends on the order, so that each series comes by itself; of all others
+        // the parts of several series may be joined first.
+        let by_itself = job.depends_on_order(fold);
+        let mut parts = vec![job.folded(fold)];
+        for member in members {
+            if by_itself {
+                parts.push(job.folded(fold));
+            }
+            if let Some(part) = parts.last_mut() {
+                self.fold_member(job, fold, member, readers, part)?;
+                self.run.check_buckets(part.len() as u64)?;
+            }
+        }
+        Ok(parts)
+    }
+
+    fn merge(&self, fold: Fold, folded: &mut Folded, parts: Vec<Folded>) -> Result<()> {
         for part in parts {
             folded.merge(fold, part);
             self.run.check_buckets(folded.len() as u64)?;
         }
-        Ok(folded)
+        Ok(())
     }
 
     /// Adds the points of one member.
@@ -209,6 +240,73 @@ impl Caller<'_> {
         }
         folded.end(fold);
         self.run.count_points(points)
+    }
+}
+
+/// The one call of a SELECT, run over pieces of groups: a few large groups are work for all threads
+/// to the end.
+pub(crate) struct Pieces<'a> {
+    job: Job<'a>,
+    fold: Fold,
+}
+
+impl<'a> Pieces<'a> {
+    /// The call of a caller's plan, where its results can be merged of pieces of the group.
+    pub(crate) fn of(caller: &Caller<'a>) -> Option<Self> {
+        let [(call, _)] = caller.plan.calls.as_slice() else {
+            return None;
+        };
+        let (Function::Fold(fold), Input::Reference(_)) = (call.function, &call.input) else {
+            return None;
+        };
+        let windows = caller
+            .windows
+            .extended(call.windows_before(), caller.plan.ascending);
+        let is_selector = caller.plan.is_selector();
+        let job = caller.job((0, call), windows, call.windows_before(), is_selector)?;
+        // What fill() looks for before the range is looked for in the whole group. Results of each
+        // series by itself would all go from thread to thread.
+        let is_simple = !job.with_columns
+            && !job.depends_on_order(fold)
+            && call.takes(job.argument.field_type)
+            && caller.plan.look_back_ns == 0;
+        is_simple.then_some(Self { job, fold })
+    }
+
+    /// The partial results of a piece, whose first member has this number in its group.
+    pub(crate) fn parts(
+        &self,
+        caller: &Caller<'_>,
+        first: u32,
+        readers: &mut Readers<'_>,
+    ) -> Result<Vec<Folded>> {
+        let members = (first..).zip(caller.members);
+        caller.parts(&self.job, self.fold, members, readers)
+    }
+
+    /// Nothing of a group yet.
+    pub(crate) fn empty(&self) -> Folded {
+        self.job.folded(self.fold)
+    }
+
+    /// Adds the partial results of a group's next piece.
+    pub(crate) fn merge(
+        &self,
+        caller: &Caller<'_>,
+        folded: &mut Folded,
+        parts: Vec<Folded>,
+    ) -> Result<()> {
+        caller.merge(self.fold, folded, parts)
+    }
+
+    /// What a group came to, of which all pieces were merged.
+    pub(crate) fn points(
+        &self,
+        caller: &Caller<'_>,
+        folded: Folded,
+        readers: &mut Readers<'_>,
+    ) -> Result<Points> {
+        caller.results(&self.job, self.fold, folded, &HashMap::new(), readers)
     }
 }
 

@@ -4,12 +4,15 @@
 use std::sync::Arc;
 
 use super::Run;
+use crate::exec::call::folded::Pieces;
 use crate::exec::call::{Caller, Seeds, Spread};
+use crate::exec::column::Column;
 use crate::exec::error::Result;
 use crate::exec::fields::{Fields, Readers};
-use crate::exec::groups;
+use crate::exec::groups::{self, Key};
 use crate::exec::load::{Argument, Block, Member};
 use crate::exec::outputs::{blanked_column, cut, joined, outputs};
+use crate::exec::pool;
 use crate::exec::table::Table;
 use crate::exec::window::Windows;
 use crate::plan::{Derived, Node, Plan};
@@ -21,6 +24,14 @@ pub(super) struct Group<'a> {
     pub(super) windows: &'a Windows,
     pub(super) fields: &'a Fields,
     pub(super) spread: Spread,
+}
+
+/// Some members of a group, the first of which has this number there.
+struct Piece<'a> {
+    key: &'a Key,
+    first: u32,
+    members: &'a [Member<'a>],
+    is_last: bool,
 }
 
 /// What a group of a subquery makes for the call that reads it.
@@ -71,7 +82,7 @@ fn is_lone(derived: &Derived, argument: &Argument<'_>) -> bool {
 }
 
 impl Group<'_> {
-    fn caller<'a>(&'a self, members: &'a [Member<'a>]) -> Caller<'a> {
+    pub(super) fn caller<'a>(&'a self, members: &'a [Member<'a>]) -> Caller<'a> {
         Caller {
             run: self.run,
             plan: self.plan,
@@ -112,7 +123,7 @@ impl Group<'_> {
     /// The rows of one group, if it has any.
     pub(super) fn table(
         &self,
-        ((name, values), members): &groups::Group<'_>,
+        (key, members): &groups::Group<'_>,
         readers: &mut Readers<'_>,
     ) -> Result<Option<Table>> {
         let plan = self.plan;
@@ -129,15 +140,77 @@ impl Group<'_> {
             }
             joined(plan, answers)
         };
-        if times.is_empty() {
-            return Ok(None);
-        }
-        let tags = plan.group_by.iter().cloned();
-        Ok(Some(Table {
-            name: Arc::clone(name),
-            tags: tags.zip(values.iter().cloned()).collect(),
-            columns: outputs(plan, symbols, times.len()),
-            times,
-        }))
+        Ok(table(plan, key, times, symbols))
     }
+
+    /// Hands over the tables of groups, in order, of which threads take pieces.
+    pub(super) fn in_pieces(
+        &self,
+        groups: &[groups::Group<'_>],
+        pieces: &Pieces<'_>,
+        emit: &mut dyn FnMut(Table) -> Result<()>,
+    ) -> Result<()> {
+        let all = groups.iter().map(|(_, members)| members.len()).sum();
+        let size = pool::part_size(self.run.execution, all);
+        let mut items: Vec<Piece<'_>> = Vec::new();
+        for (key, members) in groups {
+            let mut first = 0;
+            for some in members.chunks(size) {
+                items.push(Piece {
+                    key,
+                    first,
+                    members: some,
+                    is_last: false,
+                });
+                first += u32::try_from(some.len()).unwrap_or(u32::MAX);
+            }
+            if let Some(last) = items.last_mut() {
+                last.is_last = true;
+            }
+        }
+        let mut items_left = items.iter();
+        let mut own = self.fields.readers();
+        let mut folded = pieces.empty();
+        pool::in_order(
+            self.run.execution,
+            &items,
+            self.run.execution.parts(),
+            || self.fields.readers(),
+            |piece, readers| pieces.parts(&self.caller(piece.members), piece.first, readers),
+            |parts| {
+                let Some(piece) = items_left.next() else {
+                    return Ok(());
+                };
+                let caller = self.caller(piece.members);
+                pieces.merge(&caller, &mut folded, parts)?;
+                if !piece.is_last {
+                    return Ok(());
+                }
+                let group = std::mem::replace(&mut folded, pieces.empty());
+                let mut points = pieces.points(&caller, group, &mut own)?;
+                cut(self.plan, &mut points);
+                let (times, symbols) = joined(self.plan, vec![points]);
+                table(self.plan, piece.key, times, symbols).map_or(Ok(()), &mut *emit)
+            },
+        )
+    }
+}
+
+/// The rows of a group, if it has any.
+fn table(
+    plan: &Plan,
+    (name, values): &Key,
+    times: Vec<i64>,
+    symbols: Vec<Column>,
+) -> Option<Table> {
+    if times.is_empty() {
+        return None;
+    }
+    let tags = plan.group_by.iter().cloned();
+    Some(Table {
+        name: Arc::clone(name),
+        tags: tags.zip(values.iter().cloned()).collect(),
+        columns: outputs(plan, symbols, times.len()),
+        times,
+    })
 }

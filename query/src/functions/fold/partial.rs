@@ -27,11 +27,6 @@ impl<S> Default for Partial<S> {
 }
 
 impl<S> Partial<S> {
-    /// Makes room for results of so many windows.
-    pub(super) fn reserve(&mut self, windows: usize) {
-        self.all.reserve(windows);
-    }
-
     /// The window that the current series is in.
     pub(super) fn window(&self) -> Option<(i64, i64)> {
         self.open.as_ref().map(|(window, _)| *window)
@@ -139,6 +134,13 @@ impl<S> Partial<S> {
         more: impl Fn(&mut S, Range<usize>),
         join: impl Fn(&mut S, S),
     ) {
+        if self.all.is_empty() {
+            // Each row may be in a window of its own.
+            let most = windows
+                .count()
+                .map_or(1, |count| count.min(rows.len() as u64));
+            self.all.reserve(usize::try_from(most).unwrap_or(1));
+        }
         let rows = self.put_aligned(windows, times, rows, &first, &join);
         let end = rows.end;
         windows.runs_behind(self.window(), times, rows, |window, run| {
