@@ -40,6 +40,8 @@ struct Spec {
     image: Option<String>,
     cpu: Option<CpuSpec>,
     memory: Option<MemorySpec>,
+    /// False where processes are not counted: the number that stands there all the same says nothing.
+    has_processes: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -344,7 +346,7 @@ impl Points<'_> {
             return;
         }
         self.spec(&at, &container.spec);
-        self.processor(&at, stat);
+        self.processor(&at, &container.spec, stat);
         self.memory(&at, stat);
         self.disks(&at, stat.diskio.as_ref());
         match &stat.filesystem {
@@ -419,8 +421,9 @@ impl Points<'_> {
         self.values(at, "", &values);
     }
 
-    fn processor(&mut self, at: &At<'_>, stat: &Stat) {
+    fn processor(&mut self, at: &At<'_>, spec: &Spec, stat: &Stat) {
         let processes = stat.processes.as_ref();
+        let processes = processes.filter(|_| spec.has_processes != Some(false));
         let counted = [
             (
                 Series::ProcessCount,

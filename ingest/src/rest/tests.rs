@@ -152,6 +152,33 @@ fn version_2_gives_pods_their_network_and_drops_slices() {
     assert_eq!(mapped.dropped["no stat with a time"], 1);
 }
 
+/// What cAdvisor 0.36 answered on both pages within a moment, about a cgroup with one busy process.
+#[test]
+fn a_real_cadvisor_says_the_same_in_both_versions() {
+    let v1 = include_str!("testdata/cadvisor-0.36-v1.3-subcontainers.json");
+    let v2 = include_str!("testdata/cadvisor-0.36-v2.1-stats.json");
+    let name = "plimsoll-peer-a";
+    let lines = shown(&mapped(v2, map_v2), name);
+    assert_eq!(lines, shown(&mapped(v1, map_v1), name));
+    let at = 1_795_689_967_492_u64;
+    let expected = [
+        ("cpu/load_gauge", 0),
+        ("cpu/usage_ns_cumulative", 5_866_900_741_u64),
+        ("memory/cache_bytes_gauge", 0),
+        ("memory/major_page_faults_cumulative", 0),
+        ("memory/page_faults_gauge", 0),
+        ("memory/rss_bytes_gauge", 0),
+        ("memory/swap_bytes_gauge", 0),
+        ("memory/usage_bytes_gauge", 0),
+        ("memory/working_set_bytes_gauge", 0),
+        ("uptime_ms_cumulative", 9465),
+    ];
+    assert_eq!(
+        lines,
+        expected.map(|(name, value)| format!("{name} {value}@{at}"))
+    );
+}
+
 #[test]
 fn what_is_no_page_is_an_error() {
     for body in ["", "[1]", "<html>", "3"] {
