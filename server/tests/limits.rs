@@ -92,7 +92,8 @@ fn a_full_head_refuses_writes_for_a_moment() {
     std::fs::write(&config, "head_size_max = \"16MiB\"\n").unwrap();
     let flags = ["--no-cgroup", "--config", &config.to_string_lossy()];
     let server = Server::start_with(data.path(), &flags);
-    let lines: String = (0..400_000)
+    // Some hundred bytes each, so more than the head may have.
+    let lines: String = (0..100_000)
         .map(|series| format!("m,h=host-{series:07} v=1\n"))
         .collect();
     assert_eq!(

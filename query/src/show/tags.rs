@@ -113,7 +113,8 @@ fn index_values(
     let Some(predicate) = conditions(view, measurement, rest)?.condition.of_tags() else {
         return Ok(None);
     };
-    let keys = match filter {
+    // As a set: they may be named twice, and in any order.
+    let keys: BTreeSet<Arc<str>> = match filter {
         Keys::In(keys) => keys.iter().map(|key| Arc::from(key.as_str())).collect(),
         _ => view.tag_keys(measurement)?,
     };

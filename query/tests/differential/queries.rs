@@ -373,6 +373,7 @@ pub const QUERIES: &[&str] = &[
     "SHOW TAG VALUES FROM cpu WITH KEY =~ /o/",
     "SHOW TAG VALUES FROM cpu WITH KEY !~ /h/",
     "SHOW TAG VALUES FROM cpu WITH KEY IN (host, region)",
+    "SHOW TAG VALUES FROM cpu WITH KEY IN (region, host, region)",
     "SHOW TAG VALUES FROM cpu WITH KEY = host WHERE region = 'eu'",
     "SHOW TAG VALUES FROM cpu WITH KEY IN (host, region) WHERE host =~ /^[ab]$/",
     "SHOW TAG VALUES WITH KEY = host LIMIT 2",
