@@ -172,7 +172,7 @@ struct Processes {
 #[serde(untagged)]
 enum Page {
     List(Vec<Container>),
-    One(Single),
+    One(Box<Single>),
     ByPath(BTreeMap<String, Container>),
 }
 
