@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use plimsoll_engine::predicate::{TagPredicate, ValueTest};
-use plimsoll_engine::{Chosen, Deletion, Engine, TagSet, TimeRange, Timestamp};
+use plimsoll_engine::{Batch, Chosen, Deletion, Engine, FieldValue, TagSet, TimeRange, Timestamp};
 use support::*;
 
 const KEYS: [&str; 3] = ["node", "pod", "none"];
@@ -120,4 +120,21 @@ fn values_are_those_of_the_tag_sets_in_heads_and_segments_and_both() {
     drop(engine);
     let (engine, _) = open(&storage);
     check(&engine, TimeRange::ALL, &known);
+}
+
+#[test]
+fn a_head_with_a_column_and_no_tag_set_lists_nothing() {
+    let (engine, _) = fresh();
+    write(&engine, 0..5);
+    engine.flush().unwrap();
+    // Its first field is new to the head, its second has another type: the point is refused whole.
+    let tags = TagSet::from_pairs([("node", "n")]).unwrap();
+    let fields = [
+        ("new", FieldValue::Integer(1)),
+        ("value", FieldValue::Float(0.5)),
+    ];
+    let mut batch = Batch::default();
+    batch.add("m", &tags, Timestamp(NOW), fields);
+    assert_eq!(engine.write("d", "", &batch).unwrap().points_stored, 0);
+    check(&engine, TimeRange::ALL, &[0, 1, 2, 3, 4]);
 }

@@ -68,13 +68,16 @@ impl Listing {
     }
 
     /// What is known of all tag sets in the index and of these tags, completed first; none where
-    /// that would take longer than comparing the texts of the `wanted` tag sets. With it comes by
-    /// how many bytes it grew.
+    /// that would take longer than comparing the texts of the `wanted` tag sets, and where none is
+    /// wanted: a head may have columns, and no tag set yet. With it comes by how many bytes it grew.
     pub(super) fn known(
         &self,
         wanted: u64,
         keys: &[Arc<str>],
     ) -> Option<(RwLockReadGuard<'_, Known>, usize)> {
+        if wanted == 0 {
+            return None;
+        }
         let worth = usize::try_from(wanted)
             .unwrap_or(usize::MAX)
             .saturating_mul(NEW_FOR_EACH);
