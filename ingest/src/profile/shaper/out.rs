@@ -11,10 +11,10 @@ use crate::profile::Profile;
 
 /// Rows on their way out.
 pub(super) struct Out {
-    pub(super) profile: Profile,
-    pub(super) chosen: SeriesSet,
+    profile: Profile,
+    chosen: SeriesSet,
     pub(super) batch: Batch,
-    pub(super) names: Vec<Option<(u32, u32)>>,
+    names: Vec<Option<(u32, u32)>>,
     /// The number of the tag set whose points go by.
     pub(super) row: u32,
 }

@@ -104,24 +104,19 @@ pub(super) fn write_pods(
 /// ns of processor time a second, in thousandths of a processor.
 pub(super) const MILLIS_NS: f64 = 1e6;
 
+/// Of a pod's own row, what its containers say: what is summed over pods, too, and more.
 pub(super) fn is_summed_over_containers(series: Series) -> bool {
-    matches!(
-        series,
-        Series::MemoryUsage
-            | Series::WorkingSet
-            | Series::MemoryRss
-            | Series::MemoryCache
-            | Series::MemorySwap
-            | Series::CpuLoad
-            | Series::CpuRequest
-            | Series::CpuLimit
-            | Series::MemoryRequest
-            | Series::MemoryLimit
-            | Series::EphemeralUsage
-            | Series::EphemeralRequest
-            | Series::EphemeralLimit
-            | Series::RestartCount
-    )
+    is_summed_over_pods(series)
+        || matches!(
+            series,
+            Series::MemoryUsage
+                | Series::WorkingSet
+                | Series::MemoryRss
+                | Series::MemoryCache
+                | Series::MemorySwap
+                | Series::CpuLoad
+                | Series::RestartCount
+        )
 }
 
 /// Whether a series has to be read for what of the profiles of Heapster 1.x is computed and chosen.
