@@ -14,6 +14,7 @@ mod contents;
 mod cursor;
 mod layout;
 mod list;
+mod listed;
 mod pages;
 mod postings;
 mod read;

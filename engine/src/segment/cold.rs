@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 
 use super::layout::{Footer, Section, Span};
+use super::listed::ReadGroups;
 use super::pages::Pages;
 use crate::Result;
 use crate::codec::varint::Cursor;
@@ -19,11 +20,12 @@ const DECODED_PAGES_MAX: usize = 256;
 /// They are kept in as many parts, so that threads do not wait for each other.
 const PARTS: usize = 16;
 
-/// What the open segments of an engine share: the pages that were decoded last, and how often
-/// reading found damage.
+/// What the open segments of an engine share: the pages that were decoded last, the tag sets that
+/// were listed last, and how often reading found damage.
 #[derive(Debug, Default)]
 pub struct ReadState {
     parts: [Mutex<VecDeque<Decoded>>; PARTS],
+    tag_sets: ReadGroups,
     corrupt_reads: AtomicU64,
 }
 
@@ -41,6 +43,10 @@ impl ReadState {
     #[must_use]
     pub fn corrupt_reads(&self) -> u64 {
         self.corrupt_reads.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn tag_sets(&self) -> &ReadGroups {
+        &self.tag_sets
     }
 
     /// Counts a read that found such bytes.

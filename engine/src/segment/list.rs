@@ -1,14 +1,20 @@
 //! Lists the tag sets of a segment, its tag keys and the values of tags.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
+use super::layout::TAG_SETS_GROUP;
+use super::listed::{LIST_MAX, ReadGroup, ReadTagSet};
 use super::reader::Segment;
 use crate::Result;
 use crate::model::TagSet;
 use crate::model::tags::unescaped;
 use crate::snapshot::{Listed, TagValues};
+
+/// A group of tag sets is read as a whole, and kept, where at least this part of it is listed.
+const GROUP_SHARE: usize = 4;
 
 /// Reading a tag set takes about as long as looking at so many values of a tag.
 const VALUES_FOR_TAG_SET: u64 = 2;
@@ -52,19 +58,13 @@ impl Segment {
         };
         // By key: one more than the symbol of each one's value; 0 where it has none.
         let mut values: Vec<Vec<u32>> = keys.iter().map(|_| Vec::with_capacity(count)).collect();
-        self.tag_sets.each_with_values(
-            &self.pages,
-            &self.schema,
-            &self.symbols,
-            ids.iter(),
-            &mut |id, text, shape, symbols| {
-                tag_sets.push((id, TagSet::from_canonical(text)));
-                for (values, places) in values.iter_mut().zip(&places) {
-                    let place = places.get(shape).copied().flatten();
-                    values.push(place.map_or(0, |at| symbols[at].saturating_add(1)));
-                }
-            },
-        )?;
+        self.each_listed(ids, |id, tags, shape, symbols| {
+            tag_sets.push((id, tags));
+            for (values, places) in values.iter_mut().zip(&places) {
+                let place = places.get(shape).copied().flatten();
+                values.push(place.map_or(0, |at| symbols[at].saturating_add(1)));
+            }
+        })?;
         let text = |number: u32| match number.checked_sub(1) {
             None => Ok("".into()),
             Some(symbol) => {
@@ -79,6 +79,85 @@ impl Segment {
             tag_sets,
             tags: tags.collect::<Result<_>>()?,
         })
+    }
+
+    /// Calls `visit` with each of `ids`, in order: its tag set, its shape, and the symbols of its
+    /// values. Groups of which much is wanted are kept for the next time.
+    fn each_listed(
+        &self,
+        ids: &RoaringBitmap,
+        mut visit: impl FnMut(u32, TagSet, usize, &[u32]),
+    ) -> Result<()> {
+        let all: Vec<u32> = ids.iter().collect();
+        let are_kept = ids.len() <= LIST_MAX;
+        let mut apart: Option<Range<usize>> = None;
+        let mut end = 0;
+        for same in all.chunk_by(|a, b| a / TAG_SETS_GROUP == b / TAG_SETS_GROUP) {
+            let here = end..end + same.len();
+            end = here.end;
+            let number = same[0] / TAG_SETS_GROUP;
+            let first = number * TAG_SETS_GROUP;
+            let end_of_group = self
+                .tag_sets
+                .count()
+                .min(first.saturating_add(TAG_SETS_GROUP));
+            let is_there = same.iter().all(|id| *id < end_of_group);
+            let mut group = self.listed.find(number).filter(|_| is_there);
+            if group.is_none() && is_there && are_kept {
+                let whole = first..end_of_group;
+                if same.len() * GROUP_SHARE >= whole.len() {
+                    group = Some(self.read_group(whole)?);
+                }
+            }
+            let Some(group) = group else {
+                // Read with those that follow; an error, where there is none of this number.
+                let from = apart.map_or(here.start, |before| before.start);
+                apart = Some(from..here.end);
+                continue;
+            };
+            if let Some(before) = apart.take() {
+                self.each_read(&all[before], &mut visit)?;
+            }
+            for id in same {
+                let one = &group[(id - first) as usize];
+                visit(*id, one.tags.clone(), one.shape, &one.symbols);
+            }
+        }
+        apart.map_or(Ok(()), |rest| self.each_read(&all[rest], &mut visit))
+    }
+
+    /// As [`Self::each_listed`], of tag sets that are not kept.
+    fn each_read(
+        &self,
+        ids: &[u32],
+        visit: &mut impl FnMut(u32, TagSet, usize, &[u32]),
+    ) -> Result<()> {
+        self.tag_sets.each_with_values(
+            &self.pages,
+            &self.schema,
+            &self.symbols,
+            ids.iter().copied(),
+            &mut |id, text, shape, symbols| {
+                visit(id, TagSet::from_canonical(text), shape, symbols);
+            },
+        )
+    }
+
+    /// Reads a group and keeps it.
+    fn read_group(&self, ids: Range<u32>) -> Result<ReadGroup> {
+        let number = ids.start / TAG_SETS_GROUP;
+        let all: Vec<u32> = ids.collect();
+        let mut group = Vec::with_capacity(all.len());
+        self.each_read(&all, &mut |_, tags, shape, symbols| {
+            group.push(ReadTagSet {
+                tags,
+                shape,
+                symbols: symbols.into(),
+            });
+        })?;
+        let group = group.into();
+        self.listed.keep(number, &group);
+        Ok(group)
     }
 
     /// Calls `visit` with each value that some of `ids` have at a tag, unescaped, and with those

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use super::chunks::{BlockRef, Chunks};
 use super::cold::{Bytes, Held};
 use super::pages::Pages;
@@ -21,14 +23,14 @@ pub struct Scratch {
     /// Which block `times` holds: its place is its own only together with its extent, as blocks
     /// of constant step have no bytes. Emptied where a segment changes.
     times_of: Option<(u64, TimeBlock)>,
-    /// Times that were shared last, by segment and place: a look here takes no lock.
-    shared: Vec<(u64, TimeBlock, Arc<[i64]>)>,
+    /// Times that are shared, by segment and place: a look here takes no lock.
+    shared: HashMap<(u64, TimeBlock), Arc<[i64]>>,
     /// The cold page that was used last.
     page: Option<Held>,
 }
 
-/// As many blocks of times as a column of a few days has are looked for without the cache.
-const SHARED_MAX: usize = 8;
+/// Blocks of times that are looked for without the cache: those of some dozens of nodes.
+const SHARED_MAX: usize = 256;
 
 /// The times of a decoded block.
 #[derive(Debug)]
@@ -154,9 +156,7 @@ impl Source<'_> {
         cache: &TimeCache,
         scratch: &mut Scratch,
     ) -> Result<Arc<[i64]>> {
-        let mut known = scratch.shared.iter();
-        let known = known.find(|(token, there, _)| *token == self.token && *there == block);
-        if let Some((_, _, times)) = known {
+        if let Some(times) = scratch.shared.get(&(self.token, block)) {
             return Ok(Arc::clone(times));
         }
         let times = cache.times(self.token, block, || {
@@ -167,8 +167,8 @@ impl Source<'_> {
         if scratch.shared.len() == SHARED_MAX {
             scratch.shared.clear();
         }
-        let kept = (self.token, block, Arc::clone(&times));
-        scratch.shared.push(kept);
+        let place = (self.token, block);
+        scratch.shared.insert(place, Arc::clone(&times));
         Ok(times)
     }
 

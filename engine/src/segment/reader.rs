@@ -12,6 +12,7 @@ use super::chunks::{BlockRef, Chunk, Chunks, Group};
 use super::cold::{ColdPages, ReadState};
 use super::contents::Contents;
 use super::layout::{self, FEATURE_COLD, FEATURES, FORMAT, Footer, Section, Span};
+use super::listed::OwnGroups;
 use super::pages::Pages;
 use super::postings::Postings;
 use super::read::{Decoded, Scratch, Source};
@@ -39,6 +40,7 @@ pub struct Segment {
     pub(super) symbols: Symbols,
     pub(super) schema: Schema,
     pub(super) tag_sets: TagSets,
+    pub(super) listed: OwnGroups,
     objects: Objects,
     postings: Span,
     times: Times,
@@ -114,6 +116,7 @@ impl Segment {
             pages,
             symbols,
             tag_sets: TagSets::new(&footer),
+            listed: OwnGroups::new(token, shared),
             objects,
             postings: footer.section(Section::Postings),
             times: Times::new(&footer),

@@ -7,6 +7,7 @@
 )]
 
 mod cold;
+mod list;
 
 use std::collections::BTreeMap;
 use std::path::Path;
