@@ -17,9 +17,11 @@ mod shape;
 mod shard;
 mod side;
 mod tail;
+mod times;
 mod unindexed;
 
 pub(crate) use generation::Generation;
 pub(crate) use group::GroupRows;
 pub(crate) use replay::{Fault, Replay};
 pub(crate) use shard::Incoming;
+pub(crate) use times::ReadTimes;

@@ -26,6 +26,7 @@ use super::group::{GroupRows, Room, RowGroup};
 use super::index::HeadIndex;
 use super::listing::Listing;
 use super::shard::{Incoming, RowTarget, Shard};
+use super::times::ReadTimes;
 use pending::Pending;
 
 /// How many shards; a power of two. The log's sections are numbered by them: another number needs
@@ -373,7 +374,9 @@ impl Generation {
             return;
         }
         self.with_group_of(tag_set, partition, number, |room, group, slot| {
-            group.read(room, slot, range, times, values);
+            let mut read = ReadTimes::from(std::mem::take(times));
+            group.read(room, slot, range, &mut read, values);
+            *times = read.into_vec();
         });
     }
 
@@ -401,7 +404,7 @@ impl Generation {
         column: u32,
         range: TimeRange,
         rows: Rows,
-        times: &mut Vec<i64>,
+        times: &mut ReadTimes,
         values: &mut Values,
     ) {
         self.with_group_of(tag_set, partition, column, |room, group, slot| {

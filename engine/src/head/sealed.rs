@@ -10,6 +10,8 @@ use crate::codec::bits::Unpacked;
 use crate::codec::{BLOCK_POINTS_MAX, bits, gorilla};
 use crate::model::{FieldType, Values};
 
+use super::times::{ReadTimes, digest};
+
 /// The most rows in one chunk.
 pub(super) const SEALED_ROWS_MAX: usize = BLOCK_POINTS_MAX;
 
@@ -63,6 +65,8 @@ impl Columns {
 pub(super) struct SealedChunk {
     pub(super) first: i64,
     pub(super) last: i64,
+    /// See [`digest`].
+    times_digest: u64,
     rows: u16,
     slots: u16,
     /// Whether every row has a value of every column.
@@ -90,6 +94,7 @@ impl SealedChunk {
         Self {
             first: columns.times[0],
             last: columns.times[rows - 1],
+            times_digest: digest(&columns.times),
             rows: narrow(rows),
             slots: narrow(slots),
             is_full: columns.columns.iter().all(|(_, v)| v.len() == rows),
@@ -211,6 +216,17 @@ impl Parts<'_> {
     /// Appends the times of all rows.
     pub(super) fn times(&self, out: &mut Vec<i64>) {
         self.chunk.times_of(self.times, out);
+    }
+
+    /// As [`Self::times`]; those that were read of another column are not decoded.
+    pub(super) fn read_times(&self, out: &mut ReadTimes) {
+        let SealedChunk {
+            first,
+            times_digest,
+            ..
+        } = *self.chunk;
+        let count = self.chunk.rows();
+        out.extend_with(first, count, times_digest, |out| self.times(out));
     }
 
     /// Appends the values that are there.
@@ -482,6 +498,30 @@ impl Line {
         }
     }
 
+    /// Puts the sums of `start` and what they stand for, up to each, in the place of numbers.
+    fn add_up<N: Unpacked>(self, start: u64, numbers: &mut [N]) {
+        let Self { factor, base } = self;
+        let mut sum = start;
+        // Eight at a time, as the compiler does not unroll what depends on the number before.
+        let (eights, rest) = numbers.as_chunks_mut::<8>();
+        let mut add = |number: &mut N, by: u64| {
+            sum = sum.wrapping_add(by.wrapping_add(base));
+            *number = N::of(sum);
+        };
+        if factor == 1 {
+            for number in eights.iter_mut().flatten() {
+                add(number, number.bits());
+            }
+        } else {
+            for number in eights.iter_mut().flatten() {
+                add(number, number.bits().wrapping_mul(factor));
+            }
+        }
+        for number in rest {
+            add(number, number.bits().wrapping_mul(factor));
+        }
+    }
+
     /// Puts what they stand for in the place of numbers of `width` bits.
     fn apply<N: Unpacked>(self, width: u8, numbers: &mut [N]) {
         const LOW: u64 = 0xffff_ffff;
@@ -538,15 +578,11 @@ fn decode_numbers<N: Unpacked>(kind: u8, bytes: &[u8], line: Line, out: &mut [N]
             let Some((first, steps)) = out.split_first_mut() else {
                 return;
             };
-            let (packing, width) = unpack(&bytes[8..], steps);
+            let (packing, _) = unpack(&bytes[8..], steps);
+            let start = line.at(eight(bytes));
+            *first = N::of(start);
             let step = Line { base: 0, ..line };
-            step.above(packing).apply(width, steps);
-            let mut number = line.at(eight(bytes));
-            *first = N::of(number);
-            for step in steps {
-                number = number.wrapping_add(step.bits());
-                *step = N::of(number);
-            }
+            step.above(packing).add_up(start, steps);
         }
         _ => {
             let (eights, _) = bytes.as_chunks();
@@ -631,6 +667,9 @@ mod tests {
             let mut back = Vec::new();
             chunk.times(&mut back);
             prop_assert_eq!(&back, &times);
+            let mut read = ReadTimes::default();
+            chunk.parts(0).read_times(&mut read);
+            prop_assert_eq!(read.as_slice(), &times);
             for (slot, (presence, values)) in input.columns.iter().enumerate() {
                 let mut back = Vec::new();
                 chunk.bits(slot, types[slot], &mut back);

@@ -196,13 +196,20 @@ const EVERY_NIBBLE: u64 = 0x1111_1111_1111_1111;
 const LOW_NIBBLES: u64 = 0x0f0f_0f0f_0f0f_0f0f;
 const EVERY_BYTE: u64 = 0x0101_0101_0101_0101;
 
-/// The sum of up to sixteen nibbles, those that are `ABSENT` left out.
+/// Sixteen nibbles without those that are `ABSENT`, and the sums of the pairs of them, up to each
+/// pair: a byte holds that of sixteen.
 #[inline(always)]
-fn sum(nibbles: u64) -> usize {
+fn running_sums(nibbles: u64) -> (u64, u64) {
     let absent = nibbles & nibbles >> 1 & nibbles >> 2 & nibbles >> 3 & EVERY_NIBBLE;
     let lens = nibbles & !(absent * 15);
     let pairs = (lens & LOW_NIBBLES) + (lens >> 4 & LOW_NIBBLES);
-    (pairs.wrapping_mul(EVERY_BYTE) >> 56) as usize
+    (pairs.wrapping_mul(EVERY_BYTE), lens)
+}
+
+/// The sum of up to sixteen nibbles, those that are `ABSENT` left out.
+#[inline(always)]
+fn sum(nibbles: u64) -> usize {
+    (running_sums(nibbles).0 >> 56) as usize
 }
 
 #[inline(always)]
@@ -260,34 +267,49 @@ impl<'a> Rows<'a> {
     /// As [`Self::differences`], with the time's.
     #[inline(always)]
     fn differences_timed(&self, nibble: usize, mut each: impl FnMut(u64, Option<u64>)) {
-        let nibbles = self.columns + 1;
         let control_bytes = control_bytes(self.columns);
         let mut row = 0;
         for _ in 0..self.rows {
-            let (mut before, mut all, mut own) = (0, 0, 0);
-            for first in (0..nibbles).step_by(16) {
-                let word = load(self.bytes, row + first / 2);
-                let word = low_bits(word, (nibbles - first) * 4);
-                let len = sum(word);
-                if first + 16 <= nibble {
-                    before += len;
-                } else if first <= nibble {
-                    let bits = (nibble - first) * 4;
-                    before += sum(low_bits(word, bits));
-                    own = word >> bits & 15;
-                }
-                all += len;
-            }
+            let (before, own, all) = self.lens(row, nibble);
             let data = row + control_bytes;
             let time_bits = usize::from(self.bytes[row] & 15) * 8;
             let time = low_bits(load(self.bytes, data), time_bits);
-            let own = (own != u64::from(ABSENT)).then(|| {
-                let bits = usize::try_from(own).expect("a nibble") * 8;
-                low_bits(load(self.bytes, data + before), bits)
-            });
+            let own = (own != usize::from(ABSENT))
+                .then(|| low_bits(load(self.bytes, data + before), own * 8));
             each(time, own);
             row = data + all;
         }
+    }
+
+    /// Of the row that starts at `row`: how many bytes stand before those of `nibble`, what that
+    /// is, and how many there are of all.
+    #[inline(always)]
+    fn lens(&self, row: usize, nibble: usize) -> (usize, usize, usize) {
+        let nibbles = self.columns + 1;
+        if nibbles <= 16 {
+            let word = low_bits(load(self.bytes, row), nibbles * 4);
+            let (sums, lens) = running_sums(word);
+            let pair = nibble / 2 * 8;
+            let pairs_before = (sums << 8 >> pair & 0xff) as usize;
+            let low = (lens >> pair & 15) as usize * (nibble % 2);
+            let own = (word >> (nibble * 4) & 15) as usize;
+            return (pairs_before + low, own, (sums >> 56) as usize);
+        }
+        let (mut before, mut all, mut own) = (0, 0, 0);
+        for first in (0..nibbles).step_by(16) {
+            let word = load(self.bytes, row + first / 2);
+            let word = low_bits(word, (nibbles - first) * 4);
+            let len = sum(word);
+            if first + 16 <= nibble {
+                before += len;
+            } else if first <= nibble {
+                let bits = (nibble - first) * 4;
+                before += sum(low_bits(word, bits));
+                own = (word >> bits & 15) as usize;
+            }
+            all += len;
+        }
+        (before, own, all)
     }
 
     /// Appends the times.

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::{Column, Series, Source, SourceKind, View};
 use crate::Result;
-use crate::head::Generation;
+use crate::head::{Generation, ReadTimes};
 use crate::model::{FieldType, TimeRange, Values};
 use crate::segment::{BlockRef, ColumnCursor, ColumnId, Scratch, Segment, TimeCache};
 use crate::tombstone::hidden;
@@ -77,8 +77,8 @@ pub struct FieldReader<'f> {
     blocks_all: u64,
     given: u64,
     head_values: u64,
-    /// Points of heads, by piece; kept for their space.
-    heads: Vec<Column>,
+    /// Points of heads, by piece; kept for their space, and for the times of the next series.
+    heads: Vec<(ReadTimes, Values)>,
 }
 
 /// What one source has of a series in the range.
@@ -232,9 +232,10 @@ impl FieldReader<'_> {
                 Place::Absent => {}
                 Place::Head(head, column) => {
                     if heads == self.heads.len() {
-                        self.heads.push(Column::new(self.field.field_type));
+                        let values = Values::new(self.field.field_type);
+                        self.heads.push((ReadTimes::default(), values));
                     }
-                    let Column { times, values } = &mut self.heads[heads];
+                    let (times, values) = &mut self.heads[heads];
                     times.clear();
                     values.clear();
                     // Of several sources the wanted rows may all be another's.
@@ -244,6 +245,7 @@ impl FieldReader<'_> {
                         Rows::All
                     };
                     head.read_column(*id, source.partition, *column, range, rows, times, values);
+                    let times = times.as_slice();
                     self.head_values += times.len() as u64;
                     if let (Some(first), Some(last)) = (times.first(), times.last()) {
                         pieces.push(Piece {
@@ -291,7 +293,8 @@ impl FieldReader<'_> {
     ) -> Result<()> {
         match &piece.kind {
             PieceKind::Head(head) => {
-                let Column { times, values } = &self.heads[*head];
+                let (times, values) = &self.heads[*head];
+                let times = times.as_slice();
                 taker.points(times, values, 0..times.len());
                 count(taker, times.len());
             }
@@ -391,7 +394,7 @@ impl FieldReader<'_> {
             from = number;
             first_block = None;
             match &piece.kind {
-                PieceKind::Head(head) => behind += self.heads[*head].times.len(),
+                PieceKind::Head(head) => behind += self.heads[*head].0.len(),
                 PieceKind::Segment(_, blocks) => {
                     for at in blocks.clone().rev() {
                         first_block = Some(at);

@@ -9,6 +9,7 @@ use crate::snapshot::{Column, Rows as Wanted};
 use super::super::sealed::{Parts, Rows, SealedChunk, text};
 use super::super::side::push_bits;
 use super::super::tail::{self, TAIL_ROWS_MAX};
+use super::super::times::ReadTimes;
 use super::{Room, RowGroup, is_present};
 
 /// Chunks of a group that are usually read together.
@@ -33,7 +34,7 @@ impl RowGroup {
         room: &Room,
         slot: usize,
         range: TimeRange,
-        times: &mut Vec<i64>,
+        times: &mut ReadTimes,
         values: &mut Values,
     ) {
         // A question may ask for what begins behind its end.
@@ -44,11 +45,13 @@ impl RowGroup {
             self.read_rows(room, slot, range, times, values);
             return;
         };
+        let mut own = ReadTimes::default();
+        let mut there = Values::new(self.shape.types[slot]);
+        self.read_rows(room, slot, range, &mut own, &mut there);
         let mut column = Column {
-            times: Vec::new(),
-            values: Values::new(self.shape.types[slot]),
+            times: own.into_vec(),
+            values: there,
         };
-        self.read_rows(room, slot, range, &mut column.times, &mut column.values);
         let late = side.read(slot, range, &self.shape.types, self.texts());
         overlay(&mut column, late);
         times.extend_from_slice(&column.times);
@@ -60,14 +63,13 @@ impl RowGroup {
         room: &Room,
         slot: usize,
         range: TimeRange,
-        times: &mut Vec<i64>,
+        times: &mut ReadTimes,
         values: &mut Values,
     ) {
         let (start, end) = (range.start.0, range.end.0);
         let from = self.sealed.partition_point(|chunk| chunk.last < start);
         let to = self.sealed.partition_point(|chunk| chunk.first <= end);
         let chunks = self.sealed.get(from..to).unwrap_or(&[]);
-        times.reserve(chunks.iter().map(SealedChunk::rows).sum::<usize>() + TAIL_ROWS_MAX);
         let parts: SmallVec<[Parts<'_>; CHUNKS_AT_ONCE]> =
             chunks.iter().map(|chunk| chunk.parts(slot)).collect();
         let which: SmallVec<[Rows; CHUNKS_AT_ONCE]> = parts.iter().map(Parts::rows).collect();
@@ -77,7 +79,7 @@ impl RowGroup {
             match which {
                 Rows::None => {}
                 Rows::All if is_inside => {
-                    parts.times(times);
+                    parts.read_times(times);
                     parts.values(self.texts(), values);
                 }
                 Rows::All | Rows::Some => self.read_some(parts, slot, range, times, values),
@@ -94,7 +96,7 @@ impl RowGroup {
         parts: &Parts<'_>,
         slot: usize,
         range: TimeRange,
-        times: &mut Vec<i64>,
+        times: &mut ReadTimes,
         values: &mut Values,
     ) {
         let (start, end) = (range.start.0, range.end.0);
@@ -126,7 +128,7 @@ impl RowGroup {
         room: &Room,
         slot: usize,
         range: TimeRange,
-        times: &mut Vec<i64>,
+        times: &mut ReadTimes,
         values: &mut Values,
     ) {
         let field_type = self.shape.types[slot];
@@ -164,7 +166,7 @@ impl RowGroup {
         slot: usize,
         range: TimeRange,
         wanted: Wanted,
-        times: &mut Vec<i64>,
+        times: &mut ReadTimes,
         values: &mut Values,
     ) {
         let Wanted::Last(wanted) = wanted else {
@@ -208,7 +210,8 @@ impl RowGroup {
         if range.is_empty() {
             return Some(0);
         }
-        let (mut times, mut values) = (Vec::new(), Values::new(self.shape.types[slot]));
+        let mut times = ReadTimes::default();
+        let mut values = Values::new(self.shape.types[slot]);
         let mut count = 0;
         let is_inside = |chunk: &SealedChunk| {
             let ends = [chunk.first, chunk.last].map(Timestamp);
@@ -268,9 +271,10 @@ impl RowGroup {
             return true;
         }
         if self.tail_rows > 0 && range.start.0 <= self.last_time {
-            let (mut times, mut values) = (Vec::new(), Values::new(self.shape.types[slot]));
+            let mut times = ReadTimes::default();
+            let mut values = Values::new(self.shape.types[slot]);
             self.read_tail(room, slot, range, &mut times, &mut values);
-            if !times.is_empty() {
+            if times.len() > 0 {
                 return true;
             }
         }
@@ -283,9 +287,10 @@ impl RowGroup {
         let columns = self.columns().iter().enumerate();
         if !self.is_plain() {
             let columns = columns.map(|(slot, column)| {
-                let (mut times, mut values) = (Vec::new(), Values::new(self.shape.types[slot]));
+                let mut times = ReadTimes::default();
+                let mut values = Values::new(self.shape.types[slot]);
                 self.read(room, slot, TimeRange::ALL, &mut times, &mut values);
-                (*column, times, values)
+                (*column, times.into_vec(), values)
             });
             return GroupRows::Apart(columns.collect());
         }

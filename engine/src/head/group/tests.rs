@@ -1,4 +1,5 @@
 use super::*;
+use crate::head::ReadTimes;
 use crate::head::shape::Shapes;
 use crate::model::{FieldValue, Timestamp, Values};
 
@@ -28,7 +29,8 @@ impl Written {
     }
 
     fn read_within(&self, slot: usize, range: TimeRange) -> Vec<(i64, i64)> {
-        let (mut times, mut values) = (Vec::new(), Values::new(FieldType::Integer));
+        let mut times = ReadTimes::default();
+        let mut values = Values::new(FieldType::Integer);
         self.group
             .read(&self.room, slot, range, &mut times, &mut values);
         let Values::Integer(values) = values else {
@@ -37,7 +39,7 @@ impl Written {
         if let Some(count) = self.group.count(&self.room, slot, range) {
             assert_eq!(count, times.len(), "as many are counted as are read");
         }
-        times.into_iter().zip(values).collect()
+        times.into_vec().into_iter().zip(values).collect()
     }
 
     fn read(&self, slot: usize) -> Vec<(i64, i64)> {
@@ -46,14 +48,15 @@ impl Written {
 
     /// The last of the rows that are read where one is wanted.
     fn last(&self, slot: usize, range: TimeRange) -> Option<(i64, i64)> {
-        let (mut times, mut values) = (Vec::new(), Values::new(FieldType::Integer));
+        let mut times = ReadTimes::default();
+        let mut values = Values::new(FieldType::Integer);
         let wanted = crate::snapshot::Rows::Last(1);
         let (room, group) = (&self.room, &self.group);
         group.read_wanted(room, slot, range, wanted, &mut times, &mut values);
         let Values::Integer(values) = values else {
             panic!("integers")
         };
-        times.pop().zip(values.last().copied())
+        times.into_vec().pop().zip(values.last().copied())
     }
 
     fn widen(&mut self, column: u32) -> usize {
