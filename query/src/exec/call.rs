@@ -90,6 +90,8 @@ struct Job<'a> {
     number: usize,
     argument: Argument<'a>,
     windows: Windows,
+    /// How many those are, at most.
+    expected: usize,
     extra: i64,
     /// Whether it is the SELECT's only call and a selector.
     is_lone_selector: bool,
@@ -180,7 +182,9 @@ impl Caller<'_> {
         is_lone_selector: bool,
     ) -> Option<Job<'c>> {
         let kind = self.fields.kind(number);
+        let expected = windows.count().unwrap_or(1);
         Some(Job {
+            expected: usize::try_from(expected).unwrap_or(usize::MAX),
             call,
             number,
             argument: Argument {

@@ -10,6 +10,7 @@ use crate::plan::{Decision, Kind, Plan, Source, kind_over};
 
 use super::pool::Execution;
 use super::window::Windows;
+use super::window::cuts::Cuts;
 
 /// The fields of a SELECT.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ pub(crate) struct Readers<'f> {
     fields: &'f Fields,
     open: Vec<Vec<Option<FieldReader<'f>>>>,
     inner: Option<Box<Readers<'f>>>,
+    cuts: Cuts,
 }
 
 impl Fields {
@@ -91,18 +93,12 @@ impl Fields {
                 .inner
                 .as_ref()
                 .map(|inner| Box::new(inner.fields.readers())),
+            cuts: Cuts::default(),
         }
     }
 }
 
 impl<'f> Readers<'f> {
-    /// The reader of a call's argument in one of the sources.
-    pub(crate) fn reader(&mut self, call: usize, source: usize) -> Option<&mut FieldReader<'f>> {
-        let field = self.fields.calls.get(call)?.get(source)?.as_ref()?;
-        let open = self.open.get_mut(call)?.get_mut(source)?;
-        Some(open.get_or_insert_with(|| field.reader()))
-    }
-
     /// What the tables of a subquery that waits are made with, and its readers.
     pub(crate) fn inner(&mut self) -> (&'f Inner, &mut Readers<'f>) {
         let inner = self.fields.inner.as_deref();
@@ -116,15 +112,35 @@ impl<'f> Readers<'f> {
         call: usize,
         member: &'s Member<'_>,
     ) -> Option<(&mut FieldReader<'f>, &'s Series)> {
+        let (reader, series, _) = self.with_cuts(call, member)?;
+        Some((reader, series))
+    }
+
+    /// As [`Self::of_member`], with how the times of series are cut into windows.
+    pub(crate) fn with_cuts<'s>(
+        &mut self,
+        call: usize,
+        member: &'s Member<'_>,
+    ) -> Option<(&mut FieldReader<'f>, &'s Series, &mut Cuts)> {
         match member {
             Member::Series {
                 source,
                 series,
                 decision: Decision::All,
                 ..
-            } => Some((self.reader(call, *source)?, series)),
+            } => {
+                let field = self.fields.calls.get(call)?.get(*source)?.as_ref()?;
+                let open = self.open.get_mut(call)?.get_mut(*source)?;
+                let reader = open.get_or_insert_with(|| field.reader());
+                Some((reader, series, &mut self.cuts))
+            }
             Member::Series { .. } | Member::Table { .. } | Member::Pending { .. } => None,
         }
+    }
+
+    /// How the times of series are cut into windows.
+    pub(crate) fn cuts(&mut self) -> &mut Cuts {
+        &mut self.cuts
     }
 }
 

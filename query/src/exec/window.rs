@@ -1,5 +1,7 @@
 //! Windows of GROUP BY time: where one starts and ends, in a time zone where one is set.
 
+pub(crate) mod cuts;
+
 use std::ops::Range;
 
 use jiff::Timestamp as Instant;

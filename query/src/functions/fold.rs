@@ -18,6 +18,7 @@ pub(crate) use results::{Beside, Picks, Results, Times};
 
 use super::{Fold, Number};
 use crate::exec::window::Windows;
+use crate::exec::window::cuts::Cut;
 
 /// A point that a selector chose: where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,8 +94,8 @@ pub(crate) struct Chosen<T> {
 }
 
 impl Folded {
-    /// Nothing yet, for arguments of this type.
-    pub(crate) fn new(fold: Fold, field_type: FieldType, answers: Answers) -> Self {
+    /// Nothing yet, for arguments of this type, in at most so many windows.
+    pub(crate) fn new(fold: Fold, field_type: FieldType, answers: Answers, windows: usize) -> Self {
         let is_plain = match fold {
             Fold::Sum => true,
             // Equal integers are the same; floats may be zeros of either sign.
@@ -102,26 +103,25 @@ impl Folded {
             _ => false,
         };
         match (fold, field_type) {
-            (Fold::Count, _) => Self::Counts(Partial::default()),
-            (_, FieldType::Integer) if is_plain => Self::PlainIntegers(Partial::default()),
-            (_, FieldType::Float) if is_plain => Self::PlainFloats(Partial::default()),
-            (_, FieldType::Float) => Self::Floats(Partial::default()),
-            (_, FieldType::Integer) => Self::Integers(Partial::default()),
-            (_, FieldType::Unsigned) => Self::Unsigned(Partial::default()),
-            (_, FieldType::String) => Self::Strings(Partial::default()),
-            (_, FieldType::Boolean) => Self::Booleans(Partial::default()),
+            (Fold::Count, _) => Self::Counts(Partial::new(windows)),
+            (_, FieldType::Integer) if is_plain => Self::PlainIntegers(Partial::new(windows)),
+            (_, FieldType::Float) if is_plain => Self::PlainFloats(Partial::new(windows)),
+            (_, FieldType::Float) => Self::Floats(Partial::new(windows)),
+            (_, FieldType::Integer) => Self::Integers(Partial::new(windows)),
+            (_, FieldType::Unsigned) => Self::Unsigned(Partial::new(windows)),
+            (_, FieldType::String) => Self::Strings(Partial::new(windows)),
+            (_, FieldType::Boolean) => Self::Booleans(Partial::new(windows)),
         }
     }
 
-    /// Adds the next points of the current series, ascending by time.
+    /// Adds the rows of `cut`: the next points of the current series, ascending by time.
     pub(crate) fn add(
         &mut self,
         fold: Fold,
-        windows: &Windows,
+        cut: Cut<'_>,
         origin: u32,
         times: &[i64],
         values: &Values,
-        rows: Range<usize>,
     ) {
         let pick = |at: usize| Pick {
             origin,
@@ -131,28 +131,28 @@ impl Folded {
             (Self::Counts(partial), _) => {
                 let count = |run: Range<usize>| i64::try_from(run.len()).unwrap_or(i64::MAX);
                 let more = |open: &mut i64, run| *open += count(run);
-                partial.runs(windows, times, rows, count, more, |a, b| *a += b);
+                partial.runs(cut, count, more, |a, b| *a += b);
             }
             (Self::PlainIntegers(partial), Values::Integer(values)) => {
-                add_plain(partial, fold, windows, times, values, rows);
+                add_plain(partial, fold, cut, values);
             }
             (Self::PlainFloats(partial), Values::Float(values)) => {
-                add_plain(partial, fold, windows, times, values, rows);
+                add_plain(partial, fold, cut, values);
             }
             (Self::Floats(partial), Values::Float(values)) => {
-                add_numbers(partial, fold, windows, times, values, rows, pick);
+                add_numbers(partial, fold, cut, times, values, pick);
             }
             (Self::Integers(partial), Values::Integer(values)) => {
-                add_numbers(partial, fold, windows, times, values, rows, pick);
+                add_numbers(partial, fold, cut, times, values, pick);
             }
             (Self::Unsigned(partial), Values::Unsigned(values)) => {
-                add_numbers(partial, fold, windows, times, values, rows, pick);
+                add_numbers(partial, fold, cut, times, values, pick);
             }
             (Self::Strings(partial), Values::String(values)) => {
-                add_chosen(partial, fold, windows, times, values, rows, pick);
+                add_chosen(partial, fold, cut, times, values, pick);
             }
             (Self::Booleans(partial), Values::Boolean(values)) => {
-                add_chosen(partial, fold, windows, times, values, rows, pick);
+                add_chosen(partial, fold, cut, times, values, pick);
             }
             (_, _) => unreachable!("the planner casts the argument to the type it asked for"),
         }
@@ -266,14 +266,14 @@ impl Folded {
     /// How many windows hold something.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::Counts(partial) => partial.all.len(),
-            Self::PlainIntegers(partial) => partial.all.len(),
-            Self::PlainFloats(partial) => partial.all.len(),
-            Self::Floats(partial) => partial.all.len(),
-            Self::Integers(partial) => partial.all.len(),
-            Self::Unsigned(partial) => partial.all.len(),
-            Self::Strings(partial) => partial.all.len(),
-            Self::Booleans(partial) => partial.all.len(),
+            Self::Counts(partial) => partial.windows.len(),
+            Self::PlainIntegers(partial) => partial.windows.len(),
+            Self::PlainFloats(partial) => partial.windows.len(),
+            Self::Floats(partial) => partial.windows.len(),
+            Self::Integers(partial) => partial.windows.len(),
+            Self::Unsigned(partial) => partial.windows.len(),
+            Self::Strings(partial) => partial.windows.len(),
+            Self::Booleans(partial) => partial.windows.len(),
         }
     }
 
@@ -281,14 +281,14 @@ impl Folded {
     pub(crate) fn finish(self, fold: Fold, beside: Beside) -> Results {
         match self {
             Self::Counts(partial) | Self::PlainIntegers(partial) => {
-                of_plain(partial.all, Values::Integer)
+                of_plain(partial, Values::Integer)
             }
-            Self::PlainFloats(partial) => of_plain(partial.all, Values::Float),
-            Self::Floats(partial) => of_numbers(partial.all, fold, Values::Float, beside),
-            Self::Integers(partial) => of_numbers(partial.all, fold, Values::Integer, beside),
-            Self::Unsigned(partial) => of_numbers(partial.all, fold, Values::Unsigned, beside),
-            Self::Strings(partial) => of_chosen(partial.all, Values::String, beside),
-            Self::Booleans(partial) => of_chosen(partial.all, Values::Boolean, beside),
+            Self::PlainFloats(partial) => of_plain(partial, Values::Float),
+            Self::Floats(partial) => of_numbers(partial, fold, Values::Float, beside),
+            Self::Integers(partial) => of_numbers(partial, fold, Values::Integer, beside),
+            Self::Unsigned(partial) => of_numbers(partial, fold, Values::Unsigned, beside),
+            Self::Strings(partial) => of_chosen(partial, Values::String, beside),
+            Self::Booleans(partial) => of_chosen(partial, Values::Boolean, beside),
         }
     }
 }
@@ -321,17 +321,14 @@ impl<T: Number> State<T> {
 fn add_chosen<T: Clone + Ord>(
     partial: &mut Partial<Chosen<T>>,
     fold: Fold,
-    windows: &Windows,
+    cut: Cut<'_>,
     times: &[i64],
     values: &[T],
-    rows: Range<usize>,
     pick: impl Fn(usize) -> Pick,
 ) {
     let chosen = |run| choose(fold, times, values, run, &pick, Ord::cmp);
     partial.runs(
-        windows,
-        times,
-        rows,
+        cut,
         chosen,
         |best, run| keep_better(fold, best, chosen(run), Ord::cmp),
         |best, other| keep_better(fold, best, other, Ord::cmp),

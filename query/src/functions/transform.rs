@@ -58,10 +58,6 @@ fn of_numbers<T: Number>(
     }
 }
 
-fn room_for<T>(points: usize) -> (Vec<i64>, Vec<T>) {
-    (Vec::with_capacity(points), Vec::with_capacity(points))
-}
-
 /// Calls `visit` with the places of neighbours; of points at one time only the first counts.
 fn neighbours(times: &[i64], mut visit: impl FnMut(usize, usize)) {
     let mut before = 0;
@@ -79,27 +75,41 @@ fn derivative<T: Number>(
     unit: i64,
     sign: Sign,
 ) -> (Vec<i64>, Vec<f64>) {
-    let mut results = room_for(times.len());
+    let mut results = (vec![0; times.len()], vec![0.0; times.len()]);
+    let mut points = times.iter().copied().zip(values.iter().copied());
+    let Some(mut before) = points.next() else {
+        return results;
+    };
+    let mut kept = 0;
     // Most points are as far apart as those before.
     let mut units = (0, 0.0);
-    neighbours(times, |before, at| {
-        let change = values[at].float_minus(values[before]);
-        if sign == Sign::NonNegative && change < 0.0 {
-            return;
+    for (time, value) in points {
+        // Of points at one time only the first counts; the time between is positive in either
+        // direction.
+        let elapsed = time.wrapping_sub(before.0).wrapping_abs();
+        if elapsed == 0 {
+            continue;
         }
-        // The time between is positive in either direction.
-        let elapsed = times[at].wrapping_sub(times[before]).wrapping_abs();
         if elapsed != units.0 {
             units = (elapsed, elapsed.float() / unit.float());
         }
-        results.0.push(times[at]);
-        results.1.push(change / units.1);
-    });
+        let change = value.float_minus(before.1);
+        before = (time, value);
+        // Written and then kept or not: a jump that depends on the values would be a guess.
+        (results.0[kept], results.1[kept]) = (time, change / units.1);
+        let is_left_out = sign == Sign::NonNegative && change < 0.0;
+        kept += usize::from(!is_left_out);
+    }
+    results.0.truncate(kept);
+    results.1.truncate(kept);
     results
 }
 
 fn difference<T: Number>(times: &[i64], values: &[T], sign: Sign) -> (Vec<i64>, Vec<T>) {
-    let mut results = room_for(times.len());
+    let mut results = (
+        Vec::with_capacity(times.len()),
+        Vec::with_capacity(times.len()),
+    );
     neighbours(times, |before, at| {
         let change = values[at].minus(values[before]);
         // An unsigned change is never below zero, so the values are compared, too.

@@ -14,6 +14,7 @@ use crate::exec::fields::Readers;
 use crate::exec::load::{Block, Member, range};
 use crate::exec::pool;
 use crate::exec::window::Windows;
+use crate::exec::window::cuts::Cuts;
 use crate::functions::Fold;
 use crate::functions::fold::{Answers, Beside, Folded, Pick, Picks, Times};
 use crate::plan::{Function, Input};
@@ -35,7 +36,12 @@ impl Job<'_> {
 
     /// Nothing yet.
     fn folded(&self, fold: Fold) -> Folded {
-        Folded::new(fold, self.argument.field_type, self.answers())
+        Folded::new(
+            fold,
+            self.argument.field_type,
+            self.answers(),
+            self.expected,
+        )
     }
 
     /// Which times its results have.
@@ -116,7 +122,7 @@ impl Caller<'_> {
         readers: &mut Readers<'_>,
         kept: &mut HashMap<u32, Block>,
     ) -> Result<Folded> {
-        let empty = || Folded::new(fold, job.argument.field_type, Answers::Times);
+        let empty = || Folded::new(fold, job.argument.field_type, Answers::Times, job.expected);
         let mut folded = empty();
         let takes = fold.takes(job.argument.field_type);
         let part = |origin: u32, block: Block| {
@@ -124,7 +130,7 @@ impl Caller<'_> {
                 return Err(wrong_type(&job.call.name, job.argument.field_type));
             }
             let mut part = empty();
-            add_block(&mut part, job, fold, origin, &block);
+            add_block(&mut part, job, fold, origin, &block, &mut Cuts::default());
             Ok((part, (origin, block)))
         };
         self.each_block(job, readers, part, |(part, block)| {
@@ -197,14 +203,14 @@ impl Caller<'_> {
         folded: &mut Folded,
     ) -> Result<()> {
         let takes = fold.takes(job.argument.field_type);
-        let Some((reader, series)) = readers.of_member(job.number, member) else {
+        let Some((reader, series, cuts)) = readers.with_cuts(job.number, member) else {
             let Some(block) = self.block(job, member, readers)? else {
                 return Ok(());
             };
             if !takes {
                 return Err(wrong_type(&job.call.name, job.argument.field_type));
             }
-            add_block(folded, job, fold, number, &block);
+            add_block(folded, job, fold, number, &block, readers.cuts());
             return Ok(());
         };
         self.run.context.cancel.check()?;
@@ -228,6 +234,7 @@ impl Caller<'_> {
             fold,
             takes,
             windows: &job.windows,
+            cuts,
             origin: number,
             answers: job.answers(),
             folded,
@@ -316,6 +323,7 @@ struct Folding<'a> {
     /// Whether the function takes the type: what it does not take is only counted.
     takes: bool,
     windows: &'a Windows,
+    cuts: &'a mut Cuts,
     origin: u32,
     answers: Answers,
     folded: &'a mut Folded,
@@ -336,18 +344,24 @@ impl TakePoints for Folding<'_> {
     fn points(&mut self, times: &[i64], values: &Values, rows: Range<usize>) {
         self.points += rows.len();
         if self.takes {
-            let (fold, origin) = (self.fold, self.origin);
-            self.folded
-                .add(fold, self.windows, origin, times, values, rows);
+            let cut = self.cuts.of(self.windows, &times[rows.clone()], rows.start);
+            self.folded.add(self.fold, cut, self.origin, times, values);
         }
     }
 }
 
 /// Adds a series that is in memory.
-fn add_block(folded: &mut Folded, job: &Job<'_>, fold: Fold, origin: u32, block: &Block) {
+fn add_block(
+    folded: &mut Folded,
+    job: &Job<'_>,
+    fold: Fold,
+    origin: u32,
+    block: &Block,
+    cuts: &mut Cuts,
+) {
     if let Some(values) = &block.values {
-        let rows = 0..block.times.len();
-        folded.add(fold, &job.windows, origin, &block.times, values, rows);
+        let cut = cuts.of(&job.windows, &block.times, 0);
+        folded.add(fold, cut, origin, &block.times, values);
     }
     folded.end(fold);
 }

@@ -8,23 +8,21 @@ use plimsoll_engine::segment::{BlockRef, IntegerSummary};
 use super::partial::Partial;
 use super::{Answers, Chosen, Pick, State, choose, keep_better};
 use crate::exec::window::Windows;
+use crate::exec::window::cuts::Cut;
 use crate::functions::{Fold, Number};
 
 pub(super) fn add_numbers<T: Number>(
     partial: &mut Partial<State<T>>,
     fold: Fold,
-    windows: &Windows,
+    cut: Cut<'_>,
     times: &[i64],
     values: &[T],
-    rows: Range<usize>,
     pick: impl Fn(usize) -> Pick,
 ) {
     // One loop a function: what it does with a run is known where the loop is compiled.
     match fold {
         Fold::Sum | Fold::Mean | Fold::Count => partial.runs(
-            windows,
-            times,
-            rows,
+            cut,
             |run| State::Sum {
                 count: run.len() as u64,
                 sum: sum(T::ZERO, &values[run]),
@@ -39,9 +37,7 @@ pub(super) fn add_numbers<T: Number>(
             |a, b| a.merge(Fold::Sum, b),
         ),
         Fold::Spread => partial.runs(
-            windows,
-            times,
-            rows,
+            cut,
             |run| range((T::HIGHEST, T::LOWEST), &values[run]),
             |state, run| {
                 if let State::Range { low, high } = *state {
@@ -50,30 +46,14 @@ pub(super) fn add_numbers<T: Number>(
             },
             |a, b| a.merge(Fold::Spread, b),
         ),
-        Fold::Min => add_extremes(
-            partial,
-            fold,
-            windows,
-            times,
-            values,
-            rows,
-            pick,
-            |value, best| value < best,
-        ),
-        Fold::Max => add_extremes(
-            partial,
-            fold,
-            windows,
-            times,
-            values,
-            rows,
-            pick,
-            |value, best| value > best,
-        ),
+        Fold::Min => add_extremes(partial, fold, cut, times, values, pick, |value, best| {
+            value < best
+        }),
+        Fold::Max => add_extremes(partial, fold, cut, times, values, pick, |value, best| {
+            value > best
+        }),
         Fold::First | Fold::Last => partial.runs(
-            windows,
-            times,
-            rows,
+            cut,
             |run| State::Chosen(choose(fold, times, values, run, &pick, T::order)),
             |state, run| {
                 if let State::Chosen(best) = state {
@@ -88,21 +68,17 @@ pub(super) fn add_numbers<T: Number>(
 
 /// min() and max(): `is_better` is known where the loop is compiled.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "add_numbers' and one more")]
 fn add_extremes<T: Number>(
     partial: &mut Partial<State<T>>,
     fold: Fold,
-    windows: &Windows,
+    cut: Cut<'_>,
     times: &[i64],
     values: &[T],
-    rows: Range<usize>,
     pick: impl Fn(usize) -> Pick,
     is_better: impl Fn(T, T) -> bool + Copy,
 ) {
     partial.runs(
-        windows,
-        times,
-        rows,
+        cut,
         |run| extreme(times, values, run, &pick, is_better),
         |state, run| {
             if let State::Chosen(best) = state {
@@ -118,37 +94,73 @@ fn add_extremes<T: Number>(
 pub(super) fn add_plain<T: Number>(
     partial: &mut Partial<T>,
     fold: Fold,
-    windows: &Windows,
-    times: &[i64],
+    cut: Cut<'_>,
     values: &[T],
-    rows: Range<usize>,
 ) {
     // One loop a function, as above.
-    macro_rules! runs {
-        ($start:expr, $join:expr) => {
-            partial.runs(
-                windows,
-                times,
-                rows,
-                |run| joined($start(run.start), &values[run], $join),
-                |so_far, run| *so_far = joined(*so_far, &values[run], $join),
-                |a, b| *a = $join(*a, b),
-            )
-        };
-    }
     match fold {
-        Fold::Min => runs!(|first| values[first], least::<T>),
-        Fold::Max => runs!(|first| values[first], most::<T>),
+        Fold::Min => add_joined(partial, cut, values, |first| first, least::<T>),
+        Fold::Max => add_joined(partial, cut, values, |first| first, most::<T>),
         // On and on in order of time: a float's sum does not depend on the pieces.
-        _ => runs!(|_| T::ZERO, T::plus),
+        _ => add_joined(partial, cut, values, |_| T::ZERO, T::plus),
     }
 }
 
+/// Adds what `join` makes of the values of each window, beginning with what `start` makes of the
+/// first one.
 #[inline(always)]
-fn joined<T: Number>(start: T, values: &[T], join: impl Fn(T, T) -> T) -> T {
+fn add_joined<T: Number>(
+    partial: &mut Partial<T>,
+    cut: Cut<'_>,
+    values: &[T],
+    start: impl Fn(T) -> T + Copy,
+    join: impl Fn(T, T) -> T + Copy,
+) {
+    let first = |rows: Range<usize>| joined(start, &values[rows], join);
+    let more = |so_far: &mut T, rows: Range<usize>| {
+        *so_far = values[rows].iter().fold(*so_far, |a, b| join(a, *b))
+    };
+    let both = |here: &mut T, there| *here = join(*here, there);
+    let Some(Range {
+        start: mut from,
+        end: last,
+    }) = partial.begin(cut, more, both)
+    else {
+        return;
+    };
+    let even = cut.even.filter(|_| from < last);
+    if from == 0 && even.is_some_and(|even| cut.rows(0).len() != even) {
+        partial.put(cut.starts[0], first(cut.rows(0)), both);
+        from = 1;
+    }
+    let starts = &cut.starts[from..last];
+    // Points at one interval: a window's values are an array, which takes no loop.
+    macro_rules! put_even {
+        ($($len:literal)*) => {
+            match even.filter(|_| from < last) {
+                $(Some($len) => {
+                    let rows = cut.rows(from).start..cut.rows(last).start;
+                    let (windows, _) = values[rows].as_chunks::<$len>();
+                    let states = windows.iter().map(|window| joined(start, window, join));
+                    partial.put_all(starts, states, both);
+                })*
+                _ => {
+                    let states = (from..last).map(|number| first(cut.rows(number)));
+                    partial.put_all(starts, states, both);
+                }
+            }
+        };
+    }
+    put_even!(1 2 3 4 5 6 10 12);
+    partial.open(cut.last, first(cut.rows(last)));
+}
+
+#[inline(always)]
+fn joined<T: Number>(start: impl Fn(T) -> T, values: &[T], join: impl Fn(T, T) -> T) -> T {
+    let from = start(values[0]);
     values
         .iter()
-        .fold(start, |so_far, value| join(so_far, *value))
+        .fold(from, |so_far, value| join(so_far, *value))
 }
 
 /// Joins what [`add_plain`] keeps of several series.

@@ -2,6 +2,7 @@
 
 use plimsoll_engine::model::Values;
 
+use super::partial::Partial;
 use super::{Chosen, Pick, State};
 use crate::functions::{Fold, Number};
 
@@ -43,96 +44,81 @@ pub(crate) enum Picks {
     Unwanted,
 }
 
-pub(super) fn of_plain<T>(
-    all: impl IntoIterator<Item = (i64, T)>,
-    values: fn(Vec<T>) -> Values,
-) -> Results {
-    let (times, results) = all.into_iter().unzip();
+pub(super) fn of_plain<T>(partial: Partial<T>, values: fn(Vec<T>) -> Values) -> Results {
+    of_windows(partial.windows, values(partial.states))
+}
+
+fn of_windows(windows: Vec<i64>, values: Values) -> Results {
     Results {
-        times,
-        values: values(results),
+        times: windows,
+        values,
         picks: Vec::new(),
     }
 }
 
 pub(super) fn of_numbers<T: Number>(
-    all: Vec<(i64, State<T>)>,
+    partial: Partial<State<T>>,
     fold: Fold,
     values: fn(Vec<T>) -> Values,
     beside: Beside,
 ) -> Results {
-    if fold == Fold::Mean {
-        let means = all.into_iter().map(|(window, state)| match state {
-            State::Sum { sum, count } => (window, sum.float() / count.float()),
-            _ => unreachable!("mean() keeps sums"),
-        });
-        return of_plain(means, Values::Float);
+    let Partial {
+        windows, states, ..
+    } = partial;
+    match fold {
+        Fold::Mean => {
+            let means = states.into_iter().map(|state| match state {
+                State::Sum { sum, count } => sum.float() / count.float(),
+                _ => unreachable!("mean() keeps sums"),
+            });
+            of_windows(windows, Values::Float(means.collect()))
+        }
+        Fold::Sum | Fold::Count | Fold::Spread => {
+            let results = states.into_iter().map(|state| match state {
+                State::Sum { sum, .. } => sum,
+                State::Range { low, high } => high.minus(low),
+                State::Chosen(_) => unreachable!("only selectors choose"),
+            });
+            of_windows(windows, values(results.collect()))
+        }
+        Fold::Min | Fold::Max | Fold::First | Fold::Last => {
+            let points = states.into_iter().map(|state| match state {
+                State::Chosen(point) => point,
+                _ => unreachable!("selectors choose"),
+            });
+            of_points(windows, points, values, beside)
+        }
     }
-    let mut rest = Rest::new(all.len(), beside);
-    let mut results = Vec::with_capacity(all.len());
-    for (window, state) in all {
-        results.push(match state {
-            State::Sum { sum, .. } => rest.sum(window, sum),
-            State::Range { low, high } => rest.sum(window, high.minus(low)),
-            State::Chosen(point) => rest.point(window, point),
-        });
-    }
-    rest.results(values(results))
 }
 
 pub(super) fn of_chosen<T>(
-    all: Vec<(i64, Chosen<T>)>,
+    partial: Partial<Chosen<T>>,
     values: fn(Vec<T>) -> Values,
     beside: Beside,
 ) -> Results {
-    let mut rest = Rest::new(all.len(), beside);
-    let points = all.into_iter();
-    let points = points.map(|(window, point)| rest.point(window, point));
-    let points = points.collect();
-    rest.results(values(points))
+    of_points(partial.windows, partial.states.into_iter(), values, beside)
 }
 
-/// What goes with the values of results.
-struct Rest {
+fn of_points<T>(
+    mut windows: Vec<i64>,
+    points: impl Iterator<Item = Chosen<T>>,
+    values: fn(Vec<T>) -> Values,
     beside: Beside,
-    times: Vec<i64>,
-    picks: Vec<Pick>,
-}
-
-impl Rest {
-    fn new(len: usize, beside: Beside) -> Self {
-        let picks = match beside.picks {
-            Picks::Wanted => Vec::with_capacity(len),
-            Picks::Unwanted => Vec::new(),
-        };
-        Self {
-            beside,
-            times: Vec::with_capacity(len),
-            picks,
+) -> Results {
+    let mut picks = Vec::new();
+    let points = points.zip(&mut windows).map(|(point, time)| {
+        if beside.times == Times::Points {
+            *time = point.time;
         }
-    }
-
-    fn sum<T>(&mut self, window: i64, value: T) -> T {
-        self.times.push(window);
-        value
-    }
-
-    fn point<T>(&mut self, window: i64, point: Chosen<T>) -> T {
-        self.times.push(match self.beside.times {
-            Times::Windows => window,
-            Times::Points => point.time,
-        });
-        if self.beside.picks == Picks::Wanted {
-            self.picks.push(point.pick);
+        if beside.picks == Picks::Wanted {
+            picks.push(point.pick);
         }
         point.value
-    }
-
-    fn results(self, values: Values) -> Results {
-        Results {
-            times: self.times,
-            values,
-            picks: self.picks,
-        }
+    });
+    let values = values(points.collect());
+    Results {
+        times: windows,
+        values,
+        picks,
     }
 }
