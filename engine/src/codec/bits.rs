@@ -3,7 +3,7 @@
 //! Unpacking goes by eights of numbers, which fill exactly `w` bytes, so that within one every place
 //! and shift is a constant to the compiler.
 
-use super::Malformed;
+use super::{BLOCK_POINTS_MAX, Malformed};
 
 /// The widest number that is packed.
 pub const WIDTH_MAX: u8 = 63;
@@ -50,6 +50,9 @@ pub fn pack(values: &[u64], width: u8, out: &mut Vec<u8>) {
 
 /// What packed numbers are read as.
 pub trait Unpacked: Copy + Default + 'static {
+    /// As many zeros as a block has numbers, at most: room for them is copied from here.
+    const ZEROS: &'static [Self; BLOCK_POINTS_MAX];
+
     /// The number of these bits.
     fn of(bits: u64) -> Self;
     /// The bits of the number.
@@ -57,6 +60,8 @@ pub trait Unpacked: Copy + Default + 'static {
 }
 
 impl Unpacked for u64 {
+    const ZEROS: &'static [Self; BLOCK_POINTS_MAX] = &[0; BLOCK_POINTS_MAX];
+
     #[inline(always)]
     fn of(bits: u64) -> Self {
         bits
@@ -69,6 +74,8 @@ impl Unpacked for u64 {
 }
 
 impl Unpacked for i64 {
+    const ZEROS: &'static [Self; BLOCK_POINTS_MAX] = &[0; BLOCK_POINTS_MAX];
+
     #[inline(always)]
     fn of(bits: u64) -> Self {
         bits.cast_signed()

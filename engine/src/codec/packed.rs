@@ -4,7 +4,7 @@
 //! off, the rest is divided by its greatest common divisor and packed at one width; the few that
 //! do not fit are exceptions, whose upper bits follow. Arithmetic wraps throughout.
 
-use super::bits;
+use super::bits::{self, Unpacked};
 use super::varint::{self, Cursor};
 use super::{BLOCK_POINTS_MAX, Malformed};
 
@@ -267,8 +267,9 @@ pub fn decode(bytes: &[u8], seed: i64, count: usize, out: &mut Vec<i64>) -> Resu
         _ => count - 1,
     };
     let start = out.len();
-    out.resize(start + count, seed);
-    let numbers = &mut out[start + count - stored..];
+    out.extend_from_slice(&i64::ZEROS[..count]);
+    let (first, numbers) = out[start..].split_at_mut(count - stored);
+    first.fill(seed);
     let block = Residuals {
         width,
         exceptions: usize::from(second & !HAS_DIVISOR),
@@ -328,10 +329,18 @@ fn rebuild(mode: Mode, slope: i64, base: i64, out: &mut [i64]) {
         }
         Mode::Delta => {
             let mut value = seed;
-            for number in numbers {
+            let mut add = |number: &mut i64| {
                 value = value.wrapping_add(number.wrapping_add(base));
                 *number = value;
+            };
+            // Eight at a time, as the compiler does not unroll what depends on the number before.
+            let (eights, rest) = numbers.as_chunks_mut::<8>();
+            for eight in eights {
+                for number in eight {
+                    add(number);
+                }
             }
+            rest.iter_mut().for_each(add);
         }
         Mode::DeltaOfDelta => {
             let mut step = slope;

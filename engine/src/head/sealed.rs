@@ -502,24 +502,19 @@ impl Line {
     fn add_up<N: Unpacked>(self, start: u64, numbers: &mut [N]) {
         let Self { factor, base } = self;
         let mut sum = start;
-        // Eight at a time, as the compiler does not unroll what depends on the number before.
-        let (eights, rest) = numbers.as_chunks_mut::<8>();
-        let mut add = |number: &mut N, by: u64| {
-            sum = sum.wrapping_add(by.wrapping_add(base));
+        let mut add = |number: &mut N| {
+            let by = number.bits().wrapping_mul(factor).wrapping_add(base);
+            sum = sum.wrapping_add(by);
             *number = N::of(sum);
         };
-        if factor == 1 {
-            for number in eights.iter_mut().flatten() {
-                add(number, number.bits());
-            }
-        } else {
-            for number in eights.iter_mut().flatten() {
-                add(number, number.bits().wrapping_mul(factor));
+        // Eight at a time, as the compiler does not unroll what depends on the number before.
+        let (eights, rest) = numbers.as_chunks_mut::<8>();
+        for eight in eights {
+            for number in eight {
+                add(number);
             }
         }
-        for number in rest {
-            add(number, number.bits().wrapping_mul(factor));
-        }
+        rest.iter_mut().for_each(add);
     }
 
     /// Puts what they stand for in the place of numbers of `width` bits.
@@ -562,7 +557,7 @@ fn numbers<T>(
 /// As [`numbers`], of numbers that are appended as they are.
 fn append<N: Unpacked>(kind: u8, bytes: &[u8], count: usize, line: Line, out: &mut Vec<N>) {
     let start = out.len();
-    out.resize(start + count, N::default());
+    out.extend_from_slice(&N::ZEROS[..count]);
     decode_numbers(kind, bytes, line, &mut out[start..]);
 }
 

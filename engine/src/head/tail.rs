@@ -195,6 +195,16 @@ pub(super) fn pad(bytes: &mut Vec<u8>) {
 const EVERY_NIBBLE: u64 = 0x1111_1111_1111_1111;
 const LOW_NIBBLES: u64 = 0x0f0f_0f0f_0f0f_0f0f;
 const EVERY_BYTE: u64 = 0x0101_0101_0101_0101;
+/// By a nibble: the bits of as many bytes, at most of eight.
+const BYTES: [u64; 16] = {
+    let mut masks = [u64::MAX; 16];
+    let mut len = 0;
+    while len < 8 {
+        masks[len] = (1 << (len * 8)) - 1;
+        len += 1;
+    }
+    masks
+};
 
 /// Sixteen nibbles without those that are `ABSENT`, and the sums of the pairs of them, up to each
 /// pair: a byte holds that of sixteen.
@@ -266,35 +276,40 @@ impl<'a> Rows<'a> {
 
     /// As [`Self::differences`], with the time's.
     #[inline(always)]
-    fn differences_timed(&self, nibble: usize, mut each: impl FnMut(u64, Option<u64>)) {
+    fn differences_timed(&self, nibble: usize, each: impl FnMut(u64, Option<u64>)) {
+        if self.columns < 16 {
+            let used = low_bits(u64::MAX, (self.columns + 1) * 4);
+            self.each_row(|row| self.lens_in_word(row, nibble, used), each);
+        } else {
+            self.each_row(|row| self.lens(row, nibble), each);
+        }
+    }
+
+    /// Calls `each` for every row with the time's difference and that of a nibble, of which `lens`
+    /// answers what [`Self::lens`] does.
+    #[inline(always)]
+    fn each_row(
+        &self,
+        lens: impl Fn(usize) -> (usize, usize, usize),
+        mut each: impl FnMut(u64, Option<u64>),
+    ) {
         let control_bytes = control_bytes(self.columns);
         let mut row = 0;
         for _ in 0..self.rows {
-            let (before, own, all) = self.lens(row, nibble);
+            let (before, own, all) = lens(row);
             let data = row + control_bytes;
-            let time_bits = usize::from(self.bytes[row] & 15) * 8;
-            let time = low_bits(load(self.bytes, data), time_bits);
+            let time = load(self.bytes, data) & BYTES[usize::from(self.bytes[row] & 15)];
             let own = (own != usize::from(ABSENT))
-                .then(|| low_bits(load(self.bytes, data + before), own * 8));
+                .then(|| load(self.bytes, data + before) & BYTES[own & 15]);
             each(time, own);
             row = data + all;
         }
     }
 
-    /// Of the row that starts at `row`: how many bytes stand before those of `nibble`, what that
+    /// Of the row that starts at a place: how many bytes stand before those of `nibble`, what that
     /// is, and how many there are of all.
-    #[inline(always)]
     fn lens(&self, row: usize, nibble: usize) -> (usize, usize, usize) {
         let nibbles = self.columns + 1;
-        if nibbles <= 16 {
-            let word = low_bits(load(self.bytes, row), nibbles * 4);
-            let (sums, lens) = running_sums(word);
-            let pair = nibble / 2 * 8;
-            let pairs_before = (sums << 8 >> pair & 0xff) as usize;
-            let low = (lens >> pair & 15) as usize * (nibble % 2);
-            let own = (word >> (nibble * 4) & 15) as usize;
-            return (pairs_before + low, own, (sums >> 56) as usize);
-        }
         let (mut before, mut all, mut own) = (0, 0, 0);
         for first in (0..nibbles).step_by(16) {
             let word = load(self.bytes, row + first / 2);
@@ -310,6 +325,19 @@ impl<'a> Rows<'a> {
             all += len;
         }
         (before, own, all)
+    }
+
+    /// As [`Self::lens`], where one word holds all nibbles, in the bits of `used`.
+    #[inline(always)]
+    fn lens_in_word(&self, row: usize, nibble: usize, used: u64) -> (usize, usize, usize) {
+        let word = load(self.bytes, row) & used;
+        let (sums, lens) = running_sums(word);
+        let pair = nibble / 2 * 8;
+        // Where it is the second of its pair, the first stands before it, too.
+        let first = (lens >> pair & 15) as usize * (nibble % 2);
+        let before = (sums << 8 >> pair & 0xff) as usize + first;
+        let own = (word >> (nibble * 4) & 15) as usize;
+        (before, own, (sums >> 56) as usize)
     }
 
     /// Appends the times.

@@ -334,7 +334,7 @@ impl Caller<'_> {
         let Some(values) = &merged.values else {
             return Ok(Points::empty());
         };
-        Ok(self.changed(transform, &merged.times, values))
+        Ok(self.changed(transform, merged.times, values))
     }
 
     fn transform_points(
@@ -357,7 +357,7 @@ impl Caller<'_> {
             None => before.times,
             Some(rows) => rows.iter().map(|row| before.times[*row as usize]).collect(),
         };
-        Ok(self.changed(transform, &times, &values))
+        Ok(self.changed(transform, times, &values))
     }
 
     /// What is to come after the windows that a call answered for.
@@ -386,7 +386,7 @@ impl Caller<'_> {
         })
     }
 
-    fn changed(&self, transform: Transform, times: &[i64], values: &Values) -> Points {
+    fn changed(&self, transform: Transform, times: Vec<i64>, values: &Values) -> Points {
         let transform = match transform {
             Transform::Derivative(0, sign) => {
                 let every = self.plan.interval.every;

@@ -284,17 +284,28 @@ impl<'a> Run<'a> {
         let (found, nested) = self.groups(inner, &windows)?;
         let own = |key| inner.group_by.iter().position(|own| own == key);
         let places: Vec<Option<usize>> = plan.group_by.iter().map(own).collect();
-        let mut groups: BTreeMap<Key, Vec<Member<'p>>> = BTreeMap::new();
-        for group in found {
-            let (name, values) = &group.0;
+        let key_of = |(name, values): &Key| -> Key {
             let value = |place: &Option<usize>| match place {
                 Some(place) => Arc::clone(&values[*place]),
                 None => "".into(),
             };
-            let key = (Arc::clone(name), places.iter().map(value).collect());
-            let group = Box::new(group);
-            let members = groups.entry(key).or_default();
-            members.push(Member::Pending { derived, group });
+            (Arc::clone(name), places.iter().map(value).collect())
+        };
+        let are_one = |a: &Key, b: &Key| {
+            let mut known = places.iter().flatten();
+            a.0 == b.0 && known.all(|place| a.1[*place] == b.1[*place])
+        };
+        let mut groups: BTreeMap<Key, Vec<Member<'p>>> = BTreeMap::new();
+        let mut found = found.into_iter().peekable();
+        while let Some(first) = found.next() {
+            let members = groups.entry(key_of(&first.0)).or_default();
+            let mut next = Some(first);
+            // Those of one key mostly stand together.
+            while let Some(group) = next {
+                next = found.next_if(|behind| are_one(&group.0, &behind.0));
+                let group = Box::new(group);
+                members.push(Member::Pending { derived, group });
+            }
         }
         let fields = Fields::open(inner, self.execution, nested);
         let groups = groups.into_iter().collect();

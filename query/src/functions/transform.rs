@@ -5,7 +5,7 @@ use plimsoll_engine::model::Values;
 use super::{Number, Sign, Transform};
 
 /// Times and values of the results over `times` (in the query's direction) and their values.
-pub(crate) fn apply(transform: Transform, times: &[i64], values: &Values) -> (Vec<i64>, Values) {
+pub(crate) fn apply(transform: Transform, times: Vec<i64>, values: &Values) -> (Vec<i64>, Values) {
     if let Transform::Elapsed(unit) = transform {
         let elapsed = times
             .windows(2)
@@ -25,7 +25,7 @@ pub(crate) fn apply(transform: Transform, times: &[i64], values: &Values) -> (Ve
 
 fn of_numbers<T: Number>(
     transform: Transform,
-    times: &[i64],
+    times: Vec<i64>,
     values: &[T],
     wrap: fn(Vec<T>) -> Values,
 ) -> (Vec<i64>, Values) {
@@ -35,7 +35,7 @@ fn of_numbers<T: Number>(
             (times, Values::Float(values))
         }
         Transform::Difference(sign) => {
-            let (times, values) = difference(times, values, sign);
+            let (times, values) = difference(&times, values, sign);
             (times, wrap(values))
         }
         Transform::CumulativeSum => {
@@ -43,15 +43,15 @@ fn of_numbers<T: Number>(
                 *sum = sum.plus(*value);
                 Some(*sum)
             });
-            (times.to_vec(), wrap(sums.collect()))
+            (times, wrap(sums.collect()))
         }
         Transform::MovingAverage(n) => {
-            let (times, values) = moving_average(times, values, n);
+            let (times, values) = moving_average(&times, values, n);
             (times, Values::Float(values))
         }
         Transform::Technical(technical) => {
             let values = values.iter().map(|value| value.float());
-            let (times, values) = super::technical::apply(technical, times, values);
+            let (times, values) = super::technical::apply(technical, &times, values);
             (times, Values::Float(values))
         }
         Transform::Elapsed(_) => unreachable!("it is done for every type above"),
@@ -69,21 +69,22 @@ fn neighbours(times: &[i64], mut visit: impl FnMut(usize, usize)) {
     }
 }
 
+/// The results' times take the place of the points'.
 fn derivative<T: Number>(
-    times: &[i64],
+    mut times: Vec<i64>,
     values: &[T],
     unit: i64,
     sign: Sign,
 ) -> (Vec<i64>, Vec<f64>) {
-    let mut results = (vec![0; times.len()], vec![0.0; times.len()]);
-    let mut points = times.iter().copied().zip(values.iter().copied());
-    let Some(mut before) = points.next() else {
-        return results;
+    let mut results = vec![0.0; times.len()];
+    let (Some(first), Some(value)) = (times.first(), values.first()) else {
+        return (times, results);
     };
-    let mut kept = 0;
+    let (mut before, mut kept) = ((*first, *value), 0);
     // Most points are as far apart as those before.
     let mut units = (0, 0.0);
-    for (time, value) in points {
+    for (at, value) in (1..times.len()).zip(&values[1..]) {
+        let time = times[at];
         // Of points at one time only the first counts; the time between is positive in either
         // direction.
         let elapsed = time.wrapping_sub(before.0).wrapping_abs();
@@ -94,15 +95,15 @@ fn derivative<T: Number>(
             units = (elapsed, elapsed.float() / unit.float());
         }
         let change = value.float_minus(before.1);
-        before = (time, value);
+        before = (time, *value);
         // Written and then kept or not: a jump that depends on the values would be a guess.
-        (results.0[kept], results.1[kept]) = (time, change / units.1);
+        (times[kept], results[kept]) = (time, change / units.1);
         let is_left_out = sign == Sign::NonNegative && change < 0.0;
         kept += usize::from(!is_left_out);
     }
-    results.0.truncate(kept);
-    results.1.truncate(kept);
-    results
+    times.truncate(kept);
+    results.truncate(kept);
+    (times, results)
 }
 
 fn difference<T: Number>(times: &[i64], values: &[T], sign: Sign) -> (Vec<i64>, Vec<T>) {
@@ -149,7 +150,7 @@ mod tests {
         let times = [0, SECOND, SECOND, 2 * SECOND];
         let (at, values) = apply(
             Transform::Derivative(SECOND, Sign::Any),
-            &times,
+            times.to_vec(),
             &Values::Integer(vec![0, 10, 99, 5]),
         );
         assert_eq!(at, [SECOND, 2 * SECOND]);
@@ -160,10 +161,10 @@ mod tests {
     fn non_negative_leaves_out_what_falls() {
         let times = [0, SECOND, 2 * SECOND];
         let function = Transform::Derivative(SECOND, Sign::NonNegative);
-        let (at, _) = apply(function, &times, &Values::Unsigned(vec![5, 3, 4]));
+        let (at, _) = apply(function, times.to_vec(), &Values::Unsigned(vec![5, 3, 4]));
         assert_eq!(at, [2 * SECOND]);
         let function = Transform::Difference(Sign::NonNegative);
-        let (_, values) = apply(function, &times, &Values::Unsigned(vec![5, 3, 4]));
+        let (_, values) = apply(function, times.to_vec(), &Values::Unsigned(vec![5, 3, 4]));
         assert_eq!(values, Values::Unsigned(vec![1]));
     }
 
@@ -171,7 +172,7 @@ mod tests {
     fn backwards_the_change_is_from_the_later_point() {
         let (_, values) = apply(
             Transform::Derivative(SECOND, Sign::Any),
-            &[SECOND, 0],
+            vec![SECOND, 0],
             &Values::Integer(vec![10, 4]),
         );
         assert_eq!(values, Values::Float(vec![-6.0]));
@@ -181,7 +182,7 @@ mod tests {
     fn sums_of_integers_wrap() {
         let (_, values) = apply(
             Transform::CumulativeSum,
-            &[0, 1],
+            vec![0, 1],
             &Values::Integer(vec![i64::MAX, 1]),
         );
         assert_eq!(values, Values::Integer(vec![i64::MAX, i64::MIN]));
@@ -191,11 +192,11 @@ mod tests {
     fn a_moving_average_needs_its_whole_window() {
         let (times, values) = apply(
             Transform::MovingAverage(2),
-            &[0, 1, 2],
+            vec![0, 1, 2],
             &Values::Integer(vec![1, 2, 4]),
         );
         assert_eq!((times, values), (vec![1, 2], Values::Float(vec![1.5, 3.0])));
-        let none = apply(Transform::Elapsed(1), &[], &Values::Integer(vec![]));
+        let none = apply(Transform::Elapsed(1), vec![], &Values::Integer(vec![]));
         assert_eq!(none, (vec![], Values::Integer(vec![])));
     }
 }
