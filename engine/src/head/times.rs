@@ -6,8 +6,11 @@ use std::sync::LazyLock;
 
 use hashbrown::HashMap;
 
-/// So many columns before are looked at, if their first times differ: those of some dozens of nodes.
-const KNOWN_MAX: usize = 64;
+/// The times of all columns that are looked at, up to 16 bytes each: those of some dozens of nodes and
+/// days. When there are more, all are forgotten.
+const KNOWN_TIMES_MAX: usize = 1 << 17;
+/// A column counts as so many times more.
+const COLUMN_TIMES: usize = 16;
 
 /// Times that ascend are the same as others where the first of each, their count and this are:
 /// 64 bits of each time, added up, which nobody who chooses the times can know before.
@@ -36,6 +39,8 @@ pub(crate) struct ReadTimes {
     len: usize,
     /// Others by their first times.
     others: HashMap<i64, Known>,
+    /// What those count as together.
+    others_times: usize,
 }
 
 /// The times of a column, or of the one before that began alike.
@@ -47,6 +52,11 @@ struct Known {
 }
 
 impl Known {
+    /// What it counts as.
+    fn times(&self) -> usize {
+        self.all.len() + COLUMN_TIMES
+    }
+
     /// Keeps the first ones only.
     fn cut(&mut self, len: usize) {
         self.all.truncate(len);
@@ -101,13 +111,23 @@ impl ReadTimes {
     }
 
     fn exchange(&mut self, first: i64) {
-        if self.others.len() >= KNOWN_MAX {
-            self.others.clear();
-        }
         let known = self.others.remove(&first).unwrap_or_default();
+        if !known.all.is_empty() {
+            self.others_times -= known.times();
+        }
         let before = std::mem::replace(&mut self.now, known);
-        if let Some(first) = before.all.first() {
-            self.others.insert(*first, before);
+        let Some(first) = before.all.first() else {
+            return;
+        };
+        if self.others_times + before.times() > KNOWN_TIMES_MAX {
+            self.others.clear();
+            self.others_times = 0;
+        }
+        if before.times() <= KNOWN_TIMES_MAX {
+            self.others_times += before.times();
+            if let Some(other) = self.others.insert(*first, before) {
+                self.others_times -= other.times();
+            }
         }
     }
 
@@ -217,6 +237,23 @@ mod tests {
                 prop_assert_eq!(times.len(), expected.len());
             }
         }
+    }
+
+    #[test]
+    fn columns_that_are_kept_are_counted() {
+        let mut times = ReadTimes::default();
+        for round in 0..3 {
+            for first in 0..5000 {
+                times.clear();
+                let all: Vec<i64> = (first..first + 40 + round).collect();
+                times.extend_from_slice(&all);
+                assert_eq!(times.as_slice(), all);
+                let kept: usize = times.others.values().map(Known::times).sum();
+                assert_eq!(times.others_times, kept);
+                assert!(kept <= KNOWN_TIMES_MAX);
+            }
+        }
+        assert!(times.others.len() > 1000);
     }
 
     #[test]

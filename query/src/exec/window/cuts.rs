@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 
 use super::Windows;
 
-/// The times of all cuts that a thread keeps, 8 bytes each: those of some dozens of nodes and days.
-/// A longer piece is cut by itself.
+/// The times of all cuts that a thread keeps, 8 bytes each, but for the last one: those of some dozens
+/// of nodes and days. When there are more, all are forgotten; a longer piece is cut by itself.
 const TIMES_MAX: usize = 1 << 17;
 
 /// Rows by window, at least one row in each.
@@ -111,7 +111,7 @@ impl Cuts {
             self.other.cut(windows, times);
             return self.other.as_cut(row);
         };
-        if self.times + times.len() > TIMES_MAX {
+        if self.times > TIMES_MAX {
             self.known.clear();
             self.times = 0;
         }

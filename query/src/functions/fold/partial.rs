@@ -106,9 +106,10 @@ impl<S> Partial<S> {
         if self.windows.capacity() - self.windows.len() > more {
             return;
         }
-        // One more is the last one, which is still open.
+        // One more is the last one, which is still open; later on, twice as many.
         let least = more + 1;
         let room = self.expected.clamp(least, least * PIECES_EXPECTED);
+        let room = room.max(self.windows.len());
         self.windows.reserve_exact(room);
         self.states.reserve_exact(room);
     }
