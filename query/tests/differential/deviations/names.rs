@@ -1,6 +1,6 @@
 //! Deviations of which tags, columns and policies are named.
 
-use plimsoll_query::ast::{Cardinality, Expr, Source, Statement};
+use plimsoll_query::ast::{Cardinality, Expr, Fill, FillNumber, Source, Statement};
 use serde_json::Value;
 
 use super::{Difference, error, has_empty_column, rows, selects};
@@ -69,6 +69,33 @@ pub fn names_of_other_shards(difference: &Difference<'_>) -> bool {
         || (is_bare(&theirs) && is_none(&ours))
         || (is_bare(&ours) && is_none(&theirs))
         || ours == theirs
+        || ours == without_empty(&without_filled(difference))
+}
+
+/// Their answer without the columns that only they have and that hold nothing but fill()'s number.
+fn without_filled(difference: &Difference<'_>) -> Value {
+    let Statement::Select(select) = difference.statement else {
+        return difference.theirs.clone();
+    };
+    let number = match select.fill {
+        Fill::Number(FillNumber::Integer(number)) => number.to_string(),
+        Fill::Number(FillNumber::Float(number)) => number.to_string(),
+        _ => return difference.theirs.clone(),
+    };
+    let own = rows::columns(difference.ours).and_then(Value::as_array);
+    let is_own = |name: &Value| own.is_some_and(|own| own.contains(name));
+    let mut theirs = difference.theirs.clone();
+    for series in theirs["series"].as_array_mut().into_iter().flatten() {
+        let columns = series["columns"].as_array().cloned().unwrap_or_default();
+        for row in series["values"].as_array_mut().into_iter().flatten() {
+            for (name, cell) in columns.iter().zip(row.as_array_mut().unwrap()) {
+                if !is_own(name) && cell.to_string() == number {
+                    *cell = Value::Null;
+                }
+            }
+        }
+    }
+    theirs
 }
 
 /// A result without the tags that are empty.
