@@ -115,6 +115,9 @@ pub fn unread_type(difference: &Difference<'_>) -> bool {
 pub fn unread_offset(difference: &Difference<'_>) -> bool {
     let refuses = |result: &Value| error(result).starts_with("invalid time dimension offset: ");
     let is_empty = |result: &Value| error(result).is_empty() && result.get("series").is_none();
+    // influxd looks at types first.
+    let is_of_types = |result: &Value| error(result).starts_with("type error: ");
     (refuses(difference.theirs) && is_empty(difference.ours))
         || (refuses(difference.ours) && is_empty(difference.theirs))
+        || (refuses(difference.ours) && is_of_types(difference.theirs))
 }
