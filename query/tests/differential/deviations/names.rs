@@ -78,8 +78,8 @@ fn without_filled(difference: &Difference<'_>) -> Value {
         return difference.theirs.clone();
     };
     let number = match select.fill {
-        Fill::Number(FillNumber::Integer(number)) => number.to_string(),
-        Fill::Number(FillNumber::Float(number)) => number.to_string(),
+        Fill::Number(FillNumber::Integer(number)) => Value::from(number),
+        Fill::Number(FillNumber::Float(number)) => Value::from(number),
         _ => return difference.theirs.clone(),
     };
     let own = rows::columns(difference.ours).and_then(Value::as_array);
@@ -89,7 +89,7 @@ fn without_filled(difference: &Difference<'_>) -> Value {
         let columns = series["columns"].as_array().cloned().unwrap_or_default();
         for row in series["values"].as_array_mut().into_iter().flatten() {
             for (name, cell) in columns.iter().zip(row.as_array_mut().unwrap()) {
-                if !is_own(name) && cell.to_string() == number {
+                if !is_own(name) && *cell == number {
                     *cell = Value::Null;
                 }
             }
