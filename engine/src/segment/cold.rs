@@ -79,8 +79,9 @@ impl ReadState {
         });
     }
 
-    /// Forgets the pages of a segment that is closed.
-    fn forget(&self, token: u64) {
+    /// Forgets what is kept of a segment that is closed.
+    pub(super) fn forget(&self, token: u64) {
+        self.tag_sets.forget(token);
         for part in &self.parts {
             part.lock().retain(|page| page.token != token);
         }
@@ -166,12 +167,6 @@ pub struct ColdPages {
     decoded: Arc<ReadState>,
     /// The index in memory, 16 bytes for each page of about 64 KiB, once it was asked for.
     entries: OnceLock<Box<[Entry]>>,
-}
-
-impl Drop for ColdPages {
-    fn drop(&mut self) {
-        self.decoded.forget(self.token);
-    }
 }
 
 impl ColdPages {

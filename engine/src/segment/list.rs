@@ -89,41 +89,35 @@ impl Segment {
         mut visit: impl FnMut(u32, TagSet, usize, &[u32]),
     ) -> Result<()> {
         let all: Vec<u32> = ids.iter().collect();
-        let are_kept = ids.len() <= LIST_MAX;
-        let mut apart: Option<Range<usize>> = None;
-        let mut end = 0;
+        let may_keep = ids.len() <= LIST_MAX;
         for same in all.chunk_by(|a, b| a / TAG_SETS_GROUP == b / TAG_SETS_GROUP) {
-            let here = end..end + same.len();
-            end = here.end;
-            let number = same[0] / TAG_SETS_GROUP;
-            let first = number * TAG_SETS_GROUP;
-            let end_of_group = self
-                .tag_sets
-                .count()
-                .min(first.saturating_add(TAG_SETS_GROUP));
-            let is_there = same.iter().all(|id| *id < end_of_group);
-            let mut group = self.listed.find(number).filter(|_| is_there);
-            if group.is_none() && is_there && are_kept {
-                let whole = first..end_of_group;
-                if same.len() * GROUP_SHARE >= whole.len() {
-                    group = Some(self.read_group(whole)?);
-                }
-            }
-            let Some(group) = group else {
-                // Read with those that follow; an error, where there is none of this number.
-                let from = apart.map_or(here.start, |before| before.start);
-                apart = Some(from..here.end);
+            let Some(group) = self.group_of(same, may_keep)? else {
+                self.each_read(same, &mut visit)?;
                 continue;
             };
-            if let Some(before) = apart.take() {
-                self.each_read(&all[before], &mut visit)?;
-            }
             for id in same {
-                let one = &group[(id - first) as usize];
+                let one = &group[(id % TAG_SETS_GROUP) as usize];
                 visit(*id, one.tags.clone(), one.shape, &one.symbols);
             }
         }
-        apart.map_or(Ok(()), |rest| self.each_read(&all[rest], &mut visit))
+        Ok(())
+    }
+
+    /// The group that all of `same` belong to, where it is kept or worth keeping; none where one of
+    /// them is not there, which reading it says.
+    fn group_of(&self, same: &[u32], may_keep: bool) -> Result<Option<ReadGroup>> {
+        let number = same[0] / TAG_SETS_GROUP;
+        let first = number * TAG_SETS_GROUP;
+        let end = first.saturating_add(TAG_SETS_GROUP);
+        let whole = first..self.tag_sets.count().min(end);
+        if !same.iter().all(|id| whole.contains(id)) {
+            return Ok(None);
+        }
+        if let Some(group) = self.listed.find(number) {
+            return Ok(Some(group));
+        }
+        let is_worth_it = may_keep && same.len() * GROUP_SHARE >= whole.len();
+        is_worth_it.then(|| self.read_group(whole)).transpose()
     }
 
     /// As [`Self::each_listed`], of tag sets that are not kept.

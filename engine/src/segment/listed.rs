@@ -45,12 +45,12 @@ impl ReadGroups {
         groups.insert((token, number), Arc::clone(group));
     }
 
-    fn forget(&self, token: u64) {
+    pub(super) fn forget(&self, token: u64) {
         self.0.write().retain(|(there, _), _| *there != token);
     }
 }
 
-/// What is kept of one segment, until that is closed.
+/// What is kept of one segment's; with it all that [`ReadState`] keeps of the segment is forgotten.
 #[derive(Debug)]
 pub(super) struct OwnGroups {
     token: u64,
@@ -76,7 +76,7 @@ impl OwnGroups {
 
 impl Drop for OwnGroups {
     fn drop(&mut self) {
-        self.shared.tag_sets().forget(self.token);
+        self.shared.forget(self.token);
     }
 }
 
