@@ -115,35 +115,23 @@ impl Windows {
     /// Cuts ascending or descending `times` into runs of one window each, and calls `visit` with
     /// the window's start and the run.
     pub fn runs(&self, times: &[i64], mut visit: impl FnMut(i64, Range<usize>)) {
-        self.runs_behind(None, times, 0..times.len(), |(start, _), run| {
-            visit(start, run)
-        });
+        self.runs_in(times, 0..times.len(), |(start, _), run| visit(start, run));
     }
 
-    /// As [`Self::runs`], over some of `times` that go on behind others: those ended in the window
-    /// `before`. `visit` is given the window.
+    /// As [`Self::runs`], over some of `times`. `visit` is given the window.
     #[inline]
-    pub fn runs_behind(
+    pub fn runs_in(
         &self,
-        before: Option<(i64, i64)>,
         times: &[i64],
         rows: Range<usize>,
         mut visit: impl FnMut((i64, i64), Range<usize>),
     ) {
         let is_grouped = self.is_grouped();
         let mut from = rows.start;
-        // Without windows a row of a subquery may be older than the range: its window began there.
-        let mut window = if is_grouped {
-            before
-        } else {
-            Some((self.start, self.end.saturating_add(1)))
-        };
+        let mut window = None;
         let mut guess = 0;
         while from < rows.end {
-            let (start, end) = match window {
-                Some(whole) if !is_grouped => whole,
-                before => self.window_of(before, times[from]),
-            };
+            let (start, end) = self.window_of(window, times[from]);
             window = Some((start, end));
             let inside = |time: i64| (start..end).contains(&time);
             // Where points come at one interval, most windows hold as many as the one before.

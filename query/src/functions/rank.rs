@@ -65,9 +65,7 @@ impl<T: Copy> Buckets<T> {
     }
 
     fn add(&mut self, windows: &Windows, times: &[i64], values: &[T], rows: Range<usize>) {
-        windows.runs_behind(None, times, rows, |(start, _), run| {
-            self.put(start, &values[run])
-        });
+        windows.runs_in(times, rows, |(start, _), run| self.put(start, &values[run]));
     }
 
     fn merge(&mut self, later: Self) {

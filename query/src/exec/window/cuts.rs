@@ -72,7 +72,7 @@ impl Known {
     fn cut(&mut self, windows: &Windows, times: &[i64]) {
         self.starts.clear();
         self.ends.clear();
-        windows.runs_behind(None, times, 0..times.len(), |window, run| {
+        windows.runs_in(times, 0..times.len(), |window, run| {
             self.starts.push(window.0);
             self.ends.push(run.end);
             self.last = window;

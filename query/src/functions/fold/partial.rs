@@ -133,15 +133,7 @@ impl<S> Partial<S> {
             (self.windows, self.states) = (later.windows, later.states);
             return;
         }
-        if self.windows == later.windows {
-            for (here, there) in self.states.iter_mut().zip(later.states) {
-                join(here, there);
-            }
-            return;
-        }
-        for (window, state) in later.windows.into_iter().zip(later.states) {
-            self.put(window, state, &join);
-        }
+        self.put_all(&later.windows, later.states.into_iter(), &join);
         self.end(join);
     }
 
