@@ -151,6 +151,24 @@ fn load(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(*eight)
 }
 
+/// Puts the sums of `start` and of what `step` makes of numbers, up to each, in their place.
+#[inline(always)]
+pub fn add_up<N: Unpacked>(start: u64, numbers: &mut [N], step: impl Fn(u64) -> u64) {
+    let mut sum = start;
+    let mut add = |number: &mut N| {
+        sum = sum.wrapping_add(step(number.bits()));
+        *number = N::of(sum);
+    };
+    // Eight at a time, as the compiler does not unroll what depends on the number before.
+    let (eights, rest) = numbers.as_chunks_mut::<8>();
+    for eight in eights {
+        for number in eight {
+            add(number);
+        }
+    }
+    rest.iter_mut().for_each(add);
+}
+
 type UnpackAll<N> = fn(&[u8], &mut [N]);
 
 /// The functions that unpack each width.

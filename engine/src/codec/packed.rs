@@ -328,19 +328,10 @@ fn rebuild(mode: Mode, slope: i64, base: i64, out: &mut [i64]) {
             }
         }
         Mode::Delta => {
-            let mut value = seed;
-            let mut add = |number: &mut i64| {
-                value = value.wrapping_add(number.wrapping_add(base));
-                *number = value;
-            };
-            // Eight at a time, as the compiler does not unroll what depends on the number before.
-            let (eights, rest) = numbers.as_chunks_mut::<8>();
-            for eight in eights {
-                for number in eight {
-                    add(number);
-                }
-            }
-            rest.iter_mut().for_each(add);
+            let base = base.cast_unsigned();
+            bits::add_up(seed.cast_unsigned(), numbers, |step| {
+                step.wrapping_add(base)
+            });
         }
         Mode::DeltaOfDelta => {
             let mut step = slope;

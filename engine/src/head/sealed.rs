@@ -498,25 +498,6 @@ impl Line {
         }
     }
 
-    /// Puts the sums of `start` and what they stand for, up to each, in the place of numbers.
-    fn add_up<N: Unpacked>(self, start: u64, numbers: &mut [N]) {
-        let Self { factor, base } = self;
-        let mut sum = start;
-        let mut add = |number: &mut N| {
-            let by = number.bits().wrapping_mul(factor).wrapping_add(base);
-            sum = sum.wrapping_add(by);
-            *number = N::of(sum);
-        };
-        // Eight at a time, as the compiler does not unroll what depends on the number before.
-        let (eights, rest) = numbers.as_chunks_mut::<8>();
-        for eight in eights {
-            for number in eight {
-                add(number);
-            }
-        }
-        rest.iter_mut().for_each(add);
-    }
-
     /// Puts what they stand for in the place of numbers of `width` bits.
     fn apply<N: Unpacked>(self, width: u8, numbers: &mut [N]) {
         const LOW: u64 = 0xffff_ffff;
@@ -577,7 +558,8 @@ fn decode_numbers<N: Unpacked>(kind: u8, bytes: &[u8], line: Line, out: &mut [N]
             let start = line.at(eight(bytes));
             *first = N::of(start);
             let step = Line { base: 0, ..line };
-            step.above(packing).add_up(start, steps);
+            let step = step.above(packing);
+            bits::add_up(start, steps, |number| step.at(number));
         }
         _ => {
             let (eights, _) = bytes.as_chunks();

@@ -69,15 +69,12 @@ impl Known {
         if end > self.all.len() || self.all[from] != first {
             return false;
         }
-        if self.sums.len() <= end {
-            let mut sum = self.sums.last().copied().unwrap_or(0);
-            if self.sums.is_empty() {
-                self.sums.push(0);
-            }
-            for time in &self.all[self.sums.len() - 1..end] {
-                sum = sum.wrapping_add(mixed(*time));
-                self.sums.push(sum);
-            }
+        if self.sums.is_empty() {
+            self.sums.push(0);
+        }
+        for at in self.sums.len()..=end {
+            let more = mixed(self.all[at - 1]);
+            self.sums.push(self.sums[at - 1].wrapping_add(more));
         }
         self.sums[end].wrapping_sub(self.sums[from]) == digest
     }
@@ -111,11 +108,9 @@ impl ReadTimes {
     }
 
     fn exchange(&mut self, first: i64) {
-        let known = self.others.remove(&first).unwrap_or_default();
-        if !known.all.is_empty() {
-            self.others_times -= known.times();
-        }
-        let before = std::mem::replace(&mut self.now, known);
+        let known = self.others.remove(&first);
+        self.others_times -= known.as_ref().map_or(0, Known::times);
+        let before = std::mem::replace(&mut self.now, known.unwrap_or_default());
         let Some(first) = before.all.first() else {
             return;
         };
