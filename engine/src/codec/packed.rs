@@ -4,7 +4,7 @@
 //! off, the rest is divided by its greatest common divisor and packed at one width; the few that
 //! do not fit are exceptions, whose upper bits follow. Arithmetic wraps throughout.
 
-use super::bits::{self, Unpacked};
+use super::bits::{self, Line, Unpacked};
 use super::varint::{self, Cursor};
 use super::{BLOCK_POINTS_MAX, Malformed};
 
@@ -273,13 +273,20 @@ pub fn decode(bytes: &[u8], seed: i64, count: usize, out: &mut Vec<i64>) -> Resu
     let block = Residuals {
         width,
         exceptions: usize::from(second & !HAS_DIVISOR),
-        divisor,
+        line: Line {
+            factor: divisor,
+            base: base.cast_unsigned(),
+        },
     };
-    if let Err(malformed) = block.read(cursor, numbers) {
+    // Steps of which each stands where it belongs are added up as they are read.
+    let sums_of = (mode == Mode::Delta && block.exceptions == 0).then_some(seed);
+    if let Err(malformed) = block.read(cursor, sums_of, numbers) {
         out.truncate(start);
         return Err(malformed);
     }
-    rebuild(mode, slope, base, &mut out[start..]);
+    if sums_of.is_none() {
+        rebuild(mode, slope, &mut out[start..]);
+    }
     Ok(())
 }
 
@@ -287,64 +294,60 @@ pub fn decode(bytes: &[u8], seed: i64, count: usize, out: &mut Vec<i64>) -> Resu
 struct Residuals {
     width: u8,
     exceptions: usize,
-    divisor: u64,
+    line: Line,
 }
 
 impl Residuals {
-    /// Fills `numbers` with the residuals less the base.
-    fn read(&self, mut cursor: Cursor<'_>, numbers: &mut [i64]) -> Result<(), Malformed> {
-        let Self { width, .. } = *self;
+    /// Fills `numbers` with the residuals, or with a number and the sums of it and of them.
+    fn read(
+        &self,
+        mut cursor: Cursor<'_>,
+        sums_of: Option<i64>,
+        numbers: &mut [i64],
+    ) -> Result<(), Malformed> {
+        let Self { width, line, .. } = *self;
         // Given all that follows, so that the last numbers need no copy.
-        bits::unpack(cursor.rest(), width, numbers)?;
+        let bytes = cursor.rest();
+        match sums_of {
+            Some(start) => bits::unpack_sums(bytes, width, line, start.cast_unsigned(), numbers)?,
+            None => bits::unpack(bytes, width, line, numbers)?,
+        }
         cursor.bytes(bits::packed_len(numbers.len(), width))?;
         let places = cursor.bytes(self.exceptions)?;
         for place in places {
-            let upper = cursor.i64()?;
+            let upper = cursor.i64()? << width;
             let number = numbers
                 .get_mut(usize::from(*place))
                 .ok_or(Malformed("an exception beyond the block"))?;
-            *number |= upper << width;
+            *number = number.wrapping_add(upper.wrapping_mul(line.factor.cast_signed()));
         }
-        cursor.finish()?;
-        if self.divisor != 1 {
-            let divisor = self.divisor.cast_signed();
-            for number in numbers {
-                *number = number.wrapping_mul(divisor);
-            }
-        }
-        Ok(())
+        cursor.finish()
     }
 }
 
-/// Turns residuals less `base` back into numbers, in place. `out` starts with the seed, and so does
-/// what has no residual.
-fn rebuild(mode: Mode, slope: i64, base: i64, out: &mut [i64]) {
+/// Turns residuals back into numbers, in place. `out` starts with the seed, and so does what has no
+/// residual.
+fn rebuild(mode: Mode, slope: i64, out: &mut [i64]) {
     let (seed, numbers) = (out[0], &mut out[1..]);
     match mode {
         Mode::Value => {
-            let base = base.wrapping_add(seed);
             for number in numbers {
-                *number = number.wrapping_add(base);
+                *number = number.wrapping_add(seed);
             }
         }
-        Mode::Delta => {
-            let base = base.cast_unsigned();
-            bits::add_up(seed.cast_unsigned(), numbers, |step| {
-                step.wrapping_add(base)
-            });
-        }
+        Mode::Delta => bits::add_up(seed.cast_unsigned(), numbers),
         Mode::DeltaOfDelta => {
             let mut step = slope;
             let mut value = seed.wrapping_add(slope);
             numbers[0] = value;
             for number in &mut numbers[1..] {
-                step = step.wrapping_add(number.wrapping_add(base));
+                step = step.wrapping_add(*number);
                 value = value.wrapping_add(step);
                 *number = value;
             }
         }
         Mode::Line => {
-            let mut line = seed.wrapping_add(base);
+            let mut line = seed;
             for number in numbers {
                 line = line.wrapping_add(slope);
                 *number = number.wrapping_add(line);

@@ -162,7 +162,7 @@ fn decode_part(bytes: &[u8], rows: usize, out: &mut Vec<Arc<str>>) -> Result<(),
     let width = place_width(count);
     let mut places = [0u64; BLOCK_POINTS_MAX];
     let packed = cursor.bytes(bits::packed_len(rows, width))?;
-    bits::unpack(packed, width, &mut places[..rows])?;
+    bits::unpack(packed, width, bits::Line::AS_IT_IS, &mut places[..rows])?;
     cursor.finish()?;
     for place in &places[..rows] {
         let text = usize::try_from(*place).ok().and_then(|at| texts.get(at));

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::codec::bits::Unpacked;
+use crate::codec::bits::{Line, Unpacked};
 use crate::codec::{BLOCK_POINTS_MAX, bits, gorilla};
 use crate::model::{FieldType, Values};
 
@@ -284,8 +284,7 @@ impl Parts<'_> {
         if kind == GORILLA {
             let mut floats = Vec::with_capacity(count);
             let seed = f64::from_bits(eight(bytes));
-            gorilla::decode(&bytes[8..], seed, count, &mut floats)
-                .expect("what was encoded in memory decodes");
+            gorilla::decode(&bytes[8..], seed, count, &mut floats).expect(DECODES);
             out.extend(floats.into_iter().map(of_float));
         } else if field_type == FieldType::Float && scale > 0 {
             let power = POWERS[usize::from(scale) - 1];
@@ -476,46 +475,11 @@ fn put_numbers(numbers: &[u64], flags: u8, bitmap: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// What numbers stand for: so many times each, and so much more.
-#[derive(Clone, Copy)]
-struct Line {
-    factor: u64,
-    base: u64,
-}
-
-impl Line {
-    const AS_IT_IS: Self = Self { factor: 1, base: 0 };
-
-    fn at(self, number: u64) -> u64 {
-        number.wrapping_mul(self.factor).wrapping_add(self.base)
-    }
-
-    /// The line of numbers that were shifted and lie above a least one.
-    fn above(self, (shift, least): (u8, u64)) -> Self {
-        Self {
-            factor: self.factor.wrapping_shl(shift.into()),
-            base: self.at(least),
-        }
-    }
-
-    /// Puts what they stand for in the place of numbers of `width` bits.
-    fn apply<N: Unpacked>(self, width: u8, numbers: &mut [N]) {
-        const LOW: u64 = 0xffff_ffff;
-        let Self { factor, base } = self;
-        if factor == 1 {
-            for number in numbers {
-                *number = N::of(number.bits().wrapping_add(base));
-            }
-        } else if width <= 32 && factor <= LOW {
-            // A product of 32 bits each is one instruction for several numbers.
-            for number in numbers {
-                *number = N::of(((number.bits() & LOW) * (factor & LOW)).wrapping_add(base));
-            }
-        } else {
-            for number in numbers {
-                *number = N::of(self.at(number.bits()));
-            }
-        }
+/// The line of numbers on `line` that were shifted and lie above a least one.
+fn above(line: Line, (shift, least): (u8, u64)) -> Line {
+    Line {
+        factor: line.factor.wrapping_shl(shift.into()),
+        base: line.at(least),
     }
 }
 
@@ -547,19 +511,18 @@ fn decode_numbers<N: Unpacked>(kind: u8, bytes: &[u8], line: Line, out: &mut [N]
     match kind {
         CONSTANT => out.fill(N::of(line.at(eight(bytes)))),
         DISTANCES => {
-            let (packing, width) = unpack(bytes, out);
-            line.above(packing).apply(width, out);
+            let (packing, width, bytes) = packed(bytes);
+            bits::unpack(bytes, width, above(line, packing), out).expect(DECODES);
         }
         STEPS => {
             let Some((first, steps)) = out.split_first_mut() else {
                 return;
             };
-            let (packing, _) = unpack(&bytes[8..], steps);
             let start = line.at(eight(bytes));
             *first = N::of(start);
-            let step = Line { base: 0, ..line };
-            let step = step.above(packing);
-            bits::add_up(start, steps, |number| step.at(number));
+            let (packing, width, bytes) = packed(&bytes[8..]);
+            let step = above(Line { base: 0, ..line }, packing);
+            bits::unpack_sums(bytes, width, step, start, steps).expect(DECODES);
         }
         _ => {
             let (eights, _) = bytes.as_chunks();
@@ -570,11 +533,11 @@ fn decode_numbers<N: Unpacked>(kind: u8, bytes: &[u8], line: Line, out: &mut [N]
     }
 }
 
-/// Unpacks what [`Packing::put`] wrote; answers its shift and least number, and its width.
-fn unpack<N: Unpacked>(bytes: &[u8], out: &mut [N]) -> ((u8, u64), u8) {
-    let width = bytes[1];
-    bits::unpack(&bytes[10..], width, out).expect("what was encoded in memory decodes");
-    ((bytes[0], eight(&bytes[2..])), width)
+const DECODES: &str = "what was encoded in memory decodes";
+
+/// What [`Packing::put`] wrote: its shift and least number, its width, and the packed numbers.
+fn packed(bytes: &[u8]) -> ((u8, u64), u8, &[u8]) {
+    ((bytes[0], eight(&bytes[2..])), bytes[1], &bytes[10..])
 }
 
 #[cfg(test)]
