@@ -178,6 +178,22 @@ impl<'a> RowReader<'a> {
     }
 }
 
+/// Room for one column of a tail.
+#[derive(Debug)]
+pub(super) struct Points {
+    times: [i64; TAIL_ROWS_MAX],
+    values: [u64; TAIL_ROWS_MAX],
+}
+
+impl Default for Points {
+    fn default() -> Self {
+        Self {
+            times: [0; TAIL_ROWS_MAX],
+            values: [0; TAIL_ROWS_MAX],
+        }
+    }
+}
+
 /// The rows of a tail, to be read.
 #[derive(Debug)]
 pub(super) struct Rows<'a> {
@@ -408,27 +424,45 @@ impl<'a> Rows<'a> {
         present
     }
 
-    /// Calls `each` with the time and the value of every row that has one of a column.
-    pub(super) fn each(&self, slot: usize, field_type: FieldType, mut each: impl FnMut(i64, u64)) {
-        let mut clock = Clock::default();
-        let mut value = 0;
-        if field_type == FieldType::Float {
-            self.differences_timed(slot + 1, |by, difference| {
-                let time = clock.next(by);
-                if let Some(by) = difference {
-                    value = restore(FieldType::Float, value, by);
-                    each(time, value);
-                }
-            });
+    /// The time and the value of every row that has one of a column.
+    pub(super) fn points<'p>(
+        &self,
+        slot: usize,
+        field_type: FieldType,
+        points: &'p mut Points,
+    ) -> (&'p [i64], &'p [u64]) {
+        // One loop a way to restore: which one it is is known where the loop is compiled.
+        let count = if field_type == FieldType::Float {
+            self.put_points(slot, points, |before, by| {
+                restore(FieldType::Float, before, by)
+            })
         } else {
-            self.differences_timed(slot + 1, |by, difference| {
-                let time = clock.next(by);
-                if let Some(by) = difference {
-                    value = restore(FieldType::Integer, value, by);
-                    each(time, value);
-                }
-            });
-        }
+            self.put_points(slot, points, |before, by| {
+                restore(FieldType::Integer, before, by)
+            })
+        };
+        (&points.times[..count], &points.values[..count])
+    }
+
+    /// Answers how many there are.
+    #[inline(always)]
+    fn put_points(
+        &self,
+        slot: usize,
+        points: &mut Points,
+        restore: impl Fn(u64, u64) -> u64,
+    ) -> usize {
+        let mut clock = Clock::default();
+        let (mut value, mut count) = (0, 0);
+        self.differences_timed(slot + 1, |by, difference| {
+            let time = clock.next(by);
+            if let Some(by) = difference {
+                value = restore(value, by);
+                (points.times[count], points.values[count]) = (time, value);
+                count += 1;
+            }
+        });
+        count
     }
 
     /// The same rows with room for one more column, absent in all of them. Also answers where the
@@ -557,6 +591,11 @@ mod tests {
                     ([present, 0, 0, 0], values.clone()),
                     "slot {slot} of all"
                 );
+                let mut points = Points::default();
+                let points = rows.points(slot, *field_type, &mut points);
+                let there = self.rows.iter().filter(|row| row.1[slot].is_some());
+                let there: Vec<i64> = there.map(|row| row.0).collect();
+                assert_eq!(points, (&there[..], &values[..]), "points of slot {slot}");
                 let mut values = values.into_iter();
                 for (at, row) in self.rows.iter().enumerate() {
                     let got = (present >> at & 1 == 1).then(|| values.next().unwrap());

@@ -131,24 +131,24 @@ impl RowGroup {
         times: &mut ReadTimes,
         values: &mut Values,
     ) {
-        let field_type = self.shape.types[slot];
-        let (start, end) = (range.start.0, range.end.0);
-        macro_rules! push {
-            ($rows:ident, $values:ident, $of:expr) => {
-                $rows.each(slot, field_type, |time, bits| {
-                    if (start..=end).contains(&time) {
-                        times.push(time);
-                        $values.push($of(bits));
-                    }
-                })
-            };
-        }
-        self.with_tail(room, |rows| match values {
-            Values::Float(values) => push!(rows, values, f64::from_bits),
-            Values::Integer(values) => push!(rows, values, u64::cast_signed),
-            Values::Unsigned(values) => push!(rows, values, |bits| bits),
-            Values::Boolean(values) => push!(rows, values, |bits| bits != 0),
-            Values::String(values) => push!(rows, values, |bits| text(self.texts(), bits)),
+        let mut points = tail::Points::default();
+        self.with_tail(room, |rows| {
+            let field_type = self.shape.types[slot];
+            let (there, bits) = rows.points(slot, field_type, &mut points);
+            let from = there.partition_point(|time| *time < range.start.0);
+            let to = there.partition_point(|time| *time <= range.end.0);
+            let to = to.max(from);
+            times.extend_from_slice(&there[from..to]);
+            let bits = bits[from..to].iter().copied();
+            match values {
+                Values::Float(values) => values.extend(bits.map(f64::from_bits)),
+                Values::Integer(values) => values.extend(bits.map(u64::cast_signed)),
+                Values::Unsigned(values) => values.extend(bits),
+                Values::Boolean(values) => values.extend(bits.map(|bits| bits != 0)),
+                Values::String(values) => {
+                    values.extend(bits.map(|bits| text(self.texts(), bits)));
+                }
+            }
         });
     }
 
