@@ -71,6 +71,63 @@ fn neighbours(times: &[i64], mut visit: impl FnMut(usize, usize)) {
 
 /// The results' times take the place of the points'.
 fn derivative<T: Number>(
+    times: Vec<i64>,
+    values: &[T],
+    unit: i64,
+    sign: Sign,
+) -> (Vec<i64>, Vec<f64>) {
+    match one_step(&times) {
+        Some(step) => even_derivative(times, values, step.float() / unit.float(), sign),
+        None => uneven_derivative(times, values, unit, sign),
+    }
+}
+
+/// How far each point is from the one before, in either direction, where all are as far.
+fn one_step(times: &[i64]) -> Option<i64> {
+    let [first, second, ..] = times else {
+        return None;
+    };
+    let step = second.wrapping_sub(*first);
+    let steps = times.iter().zip(&times[1..]);
+    // Without an early end, which would be a jump at each point.
+    let others = steps.fold(0, |others, (before, time)| {
+        others | (time.wrapping_sub(*before) ^ step)
+    });
+    (step != 0 && others == 0).then_some(step.wrapping_abs())
+}
+
+/// Of points that are `units` apart, each from the one before.
+fn even_derivative<T: Number>(
+    mut times: Vec<i64>,
+    values: &[T],
+    units: f64,
+    sign: Sign,
+) -> (Vec<i64>, Vec<f64>) {
+    let mut falls = false;
+    let neighbours = values.iter().zip(&values[1..]);
+    let changes = neighbours.map(|(before, value)| {
+        let change = value.float_minus(*before);
+        falls |= change < 0.0;
+        change
+    });
+    let mut changes: Vec<f64> = changes.collect();
+    times.remove(0);
+    if falls && sign == Sign::NonNegative {
+        let mut kept = 0;
+        for at in 0..changes.len() {
+            // Written and then kept or not: a jump that depends on the values would be a guess.
+            (times[kept], changes[kept]) = (times[at], changes[at]);
+            let is_left_out = changes[at] < 0.0;
+            kept += usize::from(!is_left_out);
+        }
+        times.truncate(kept);
+        changes.truncate(kept);
+    }
+    changes.iter_mut().for_each(|change| *change /= units);
+    (times, changes)
+}
+
+fn uneven_derivative<T: Number>(
     mut times: Vec<i64>,
     values: &[T],
     unit: i64,
@@ -81,8 +138,6 @@ fn derivative<T: Number>(
         return (times, results);
     };
     let (mut before, mut kept) = ((*first, *value), 0);
-    // Most points are as far apart as those before.
-    let mut units = (0, 0.0);
     for (at, value) in (1..times.len()).zip(&values[1..]) {
         let time = times[at];
         // Of points at one time only the first counts; the time between is positive in either
@@ -91,13 +146,10 @@ fn derivative<T: Number>(
         if elapsed == 0 {
             continue;
         }
-        if elapsed != units.0 {
-            units = (elapsed, elapsed.float() / unit.float());
-        }
         let change = value.float_minus(before.1);
         before = (time, *value);
         // Written and then kept or not: a jump that depends on the values would be a guess.
-        (times[kept], results[kept]) = (time, change / units.1);
+        (times[kept], results[kept]) = (time, change / (elapsed.float() / unit.float()));
         let is_left_out = sign == Sign::NonNegative && change < 0.0;
         kept += usize::from(!is_left_out);
     }
@@ -142,6 +194,7 @@ fn moving_average<T: Number>(times: &[i64], values: &[T], n: usize) -> (Vec<i64>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const SECOND: i64 = 1_000_000_000;
 
@@ -166,6 +219,29 @@ mod tests {
         let function = Transform::Difference(Sign::NonNegative);
         let (_, values) = apply(function, times.to_vec(), &Values::Unsigned(vec![5, 3, 4]));
         assert_eq!(values, Values::Unsigned(vec![1]));
+    }
+
+    proptest! {
+        #[test]
+        fn points_at_one_interval_are_derived_as_any_are(
+            (start, step) in (-1000_i64..1000, prop_oneof![Just(7_i64), Just(-3)]),
+            values in prop::collection::vec(-5_i64..5, 2..20),
+            is_any in any::<bool>(),
+        ) {
+            let sign = if is_any { Sign::Any } else { Sign::NonNegative };
+            let times: Vec<i64> = (start..).take(values.len()).map(|at| at * step).collect();
+            let expected = uneven_derivative(times.clone(), &values, 2, sign);
+            prop_assert_eq!(one_step(&times), Some(step.abs()));
+            prop_assert_eq!(derivative(times, &values, 2, sign), expected);
+        }
+    }
+
+    #[test]
+    fn one_step_that_differs_is_enough() {
+        assert_eq!(one_step(&[0, 2, 4, 5]), None);
+        assert_eq!(one_step(&[0, 0, 0]), None);
+        assert_eq!(one_step(&[3]), None);
+        assert_eq!(one_step(&[]), None);
     }
 
     #[test]

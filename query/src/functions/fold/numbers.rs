@@ -130,6 +130,7 @@ fn add_joined<T: Number>(
     };
     let even = cut.even.filter(|_| from < last);
     if from == 0 && even.is_some_and(|even| cut.rows(0).len() != even) {
+        partial.expect_more(last - from);
         partial.put(cut.starts[0], first(cut.rows(0)), both);
         from = 1;
     }

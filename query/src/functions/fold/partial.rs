@@ -101,6 +101,13 @@ impl<S> Partial<S> {
         }
     }
 
+    /// Makes room for results that will be put one after the other, where they are new ones.
+    pub(super) fn expect_more(&mut self, more: usize) {
+        if self.at == self.windows.len() {
+            self.reserve(more);
+        }
+    }
+
     /// Makes room for the first windows, and for those of pieces that follow.
     fn reserve(&mut self, more: usize) {
         if self.windows.capacity() - self.windows.len() > more {
