@@ -4,6 +4,7 @@
 //! server's. It never fails: what JSON cannot say (NaN, infinities) is `null`.
 
 use std::io::Write;
+use std::ops::Range;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -183,15 +184,28 @@ pub fn write_cell(cell: &Cell, epoch: Epoch, zone: Option<&TimeZone>, out: &mut 
     }
 }
 
+/// Sizes of floats that `ryu` prints without an exponent, and as Go does but for a `.0`.
+const AS_RYU_PRINTS: Range<f64> = 1e-5..1e16;
+
 /// Appends a float as Go's `encoding/json` does: shortest digits, an exponent below 1e-6 and from
 /// 1e21 on; `null` where it is not finite.
 pub fn write_float(value: f64, out: &mut Vec<u8>) {
-    let size = value.abs();
-    let start = out.len();
     if !value.is_finite() {
         out.extend_from_slice(b"null");
-        return;
-    } else if size == 0.0 || (1e-6..1e21).contains(&size) {
+    } else if AS_RYU_PRINTS.contains(&value.abs()) {
+        let mut digits = ryu::Buffer::new();
+        let text = digits.format_finite(value);
+        out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
+    } else {
+        write_any(value, out);
+    }
+}
+
+/// As [`write_float`], of any size, and slower.
+fn write_any(value: f64, out: &mut Vec<u8>) {
+    let size = value.abs();
+    let start = out.len();
+    if size == 0.0 || (1e-6..1e21).contains(&size) {
         print(out, format_args!("{value}"));
     } else {
         let text = format!("{value:e}");
@@ -333,6 +347,7 @@ fn print(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn columns_are_printed_as_their_rows_are() {
@@ -407,6 +422,25 @@ mod tests {
         ];
         for (value, expected) in table {
             assert_eq!(text(|out| write_float(value, out)), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn floats_are_printed_in_one_way(
+            value in prop_oneof![
+                any::<f64>(),
+                // Of many of these two shortest texts lie equally near.
+                (any::<u64>(), 1003_u64..1080).prop_map(|(n, power)| f64::from_bits(n >> 12 | power << 52)),
+                (any::<i32>(), 0_i32..9).prop_map(|(n, power)| f64::from(n) / 10_f64.powi(power)),
+            ],
+        ) {
+            let (mut fast, mut slow) = (Vec::new(), Vec::new());
+            write_float(value, &mut fast);
+            if value.is_finite() {
+                write_any(value, &mut slow);
+                prop_assert_eq!(String::from_utf8(fast), String::from_utf8(slow));
+            }
         }
     }
 
