@@ -1,18 +1,78 @@
 //! Series of a measurement by the values of the tags that a SELECT groups by.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use plimsoll_engine::{Listing, TagValues};
+use smallvec::SmallVec;
 
 use super::error::Result;
 use super::load::Member;
 use crate::plan::{Decision, Stored};
 
-/// A group's key: its measurement, and its values of the tags that it is grouped by.
-pub(crate) type Key = (Arc<str>, Vec<Arc<str>>);
+/// A group's key: its measurement, and its values of the tags that it is grouped by, which are
+/// mostly few.
+pub(crate) type Key = (Arc<str>, SmallVec<[Arc<str>; 3]>);
 
-/// A group: its key, and what has rows of it in the order of series.
-pub(crate) type Group<'a> = (Key, Vec<Member<'a>>);
+/// A group: its key and its members.
+pub(crate) type Group<'a> = (Key, Members<'a>);
+
+/// What has rows of a group, in the order of series. Many groups have one member, which takes no
+/// room of its own.
+pub(crate) enum Members<'a> {
+    /// One.
+    One([Member<'a>; 1]),
+    /// None or several.
+    Some(Vec<Member<'a>>),
+}
+
+impl<'a> Members<'a> {
+    /// None yet, of so many.
+    fn with_capacity(count: usize) -> Self {
+        Self::Some(match count {
+            1 => Vec::new(),
+            count => Vec::with_capacity(count),
+        })
+    }
+
+    /// Adds one.
+    pub(crate) fn push(&mut self, member: Member<'a>) {
+        if let Self::Some(members) = self
+            && members.capacity() > 0
+        {
+            return members.push(member);
+        }
+        *self = match std::mem::take(self) {
+            Self::Some(_) => Self::One([member]),
+            Self::One([first]) => Self::Some(vec![first, member]),
+        };
+    }
+
+    /// Adds those of another.
+    pub(crate) fn extend(&mut self, members: Self) {
+        match members {
+            Self::One([member]) => self.push(member),
+            Self::Some(members) => members.into_iter().for_each(|member| self.push(member)),
+        }
+    }
+}
+
+impl Default for Members<'_> {
+    fn default() -> Self {
+        Self::Some(Vec::new())
+    }
+}
+
+impl<'a> Deref for Members<'a> {
+    type Target = [Member<'a>];
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::One(member) => member,
+            Self::Some(members) => members,
+        }
+    }
+}
 
 /// Numbers are made dense by counting where they go up to so many times of how many there are.
 const COUNTED_MAX: usize = 8;
@@ -52,7 +112,7 @@ pub(crate) fn of_series<'p>(
         let values = values.map(|tag| Arc::clone(&tag.texts[tag.numbers[*member] as usize]));
         *place = grouped.len();
         let key = (Arc::clone(&stored.measurement), values.collect());
-        grouped.push((key, Vec::with_capacity(*count)));
+        grouped.push((key, Members::with_capacity(*count)));
     }
     for ((series, number), decision) in series.into_iter().zip(numbers).zip(decisions) {
         if !matches!(decision, Decision::None) {

@@ -15,7 +15,7 @@ use super::call::{Spread, wrong_type};
 use super::context::Context;
 use super::error::{Error, Result};
 use super::fields::{Fields, Inner};
-use super::groups::{self, Key};
+use super::groups::{self, Key, Members};
 use super::load::{Block, Member, range};
 use super::pool::{self, Execution};
 use super::table::Table;
@@ -295,7 +295,7 @@ impl<'a> Run<'a> {
             let mut known = places.iter().flatten();
             a.0 == b.0 && known.all(|place| a.1[*place] == b.1[*place])
         };
-        let mut groups: BTreeMap<Key, Vec<Member<'p>>> = BTreeMap::new();
+        let mut groups: BTreeMap<Key, Members<'p>> = BTreeMap::new();
         let mut found = found.into_iter().peekable();
         while let Some(first) = found.next() {
             let members = groups.entry(key_of(&first.0)).or_default();
@@ -318,7 +318,7 @@ impl<'a> Run<'a> {
         plan: &'p Plan,
         windows: &Windows,
     ) -> Result<Vec<groups::Group<'p>>> {
-        let mut groups: BTreeMap<Key, Vec<Member<'p>>> = BTreeMap::new();
+        let mut groups: BTreeMap<Key, Members<'p>> = BTreeMap::new();
         for (number, source) in plan.sources.iter().enumerate() {
             match source {
                 Source::Stored(stored) => {
@@ -368,7 +368,7 @@ impl<'a> Run<'a> {
         derived: &'p Derived,
         windows: &Windows,
         extra: i64,
-        groups: &mut BTreeMap<Key, Vec<Member<'p>>>,
+        groups: &mut BTreeMap<Key, Members<'p>>,
     ) -> Result<()> {
         let longer = windows
             .extended(extra, plan.ascending)
