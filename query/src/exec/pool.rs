@@ -35,11 +35,17 @@ impl Execution {
     /// How many parts work is best cut into: a few for each thread, so that none waits long for
     /// the last.
     pub(crate) fn parts(self) -> usize {
+        match self.threads() {
+            1 => 1,
+            threads => threads * PARTS_PER_THREAD,
+        }
+    }
+
+    /// How many threads it is spread over.
+    pub(crate) fn threads(self) -> usize {
         match self {
             Self::Serial => 1,
-            Self::Parallel | Self::Decoded => {
-                threads().map_or(1, |pool| pool.current_num_threads() * PARTS_PER_THREAD)
-            }
+            Self::Parallel | Self::Decoded => threads().map_or(1, ThreadPool::current_num_threads),
         }
     }
 }

@@ -185,22 +185,31 @@ impl<'a> Run<'a> {
             {
                 return group.in_pieces(&groups, &pieces, emit);
             }
-            let mut emit = |table: Option<Table>| table.map_or(Ok(()), &mut *emit);
-            return match group.spread {
-                Spread::Groups => pool::in_order(
-                    self.execution,
-                    &groups,
-                    GROUPS_AT_ONCE,
-                    || fields.readers(),
-                    |one, readers| group.table(one, readers),
-                    emit,
-                ),
-                Spread::Members => {
-                    let mut readers = fields.readers();
-                    let mut groups = groups.iter();
-                    groups.try_for_each(|one| emit(group.table(one, &mut readers)?))
+            let by_group = match group.spread {
+                Spread::Groups if groups.len() < GROUPS_FEW => {
+                    groups.len() - groups.len() % self.execution.threads()
                 }
+                Spread::Groups => groups.len(),
+                Spread::Members => 0,
             };
+            let (by_group, by_member) = groups.split_at(by_group);
+            let mut emit = |table: Option<Table>| table.map_or(Ok(()), &mut *emit);
+            pool::in_order(
+                self.execution,
+                by_group,
+                GROUPS_AT_ONCE,
+                || fields.readers(),
+                |one, readers| group.table(one, readers),
+                &mut emit,
+            )?;
+            // Where threads take a group each and some are left without one, they share it.
+            let group = Group {
+                spread: Spread::Members,
+                ..group
+            };
+            let mut readers = fields.readers();
+            let mut groups = by_member.iter();
+            return groups.try_for_each(|one| emit(group.table(one, &mut readers)?));
         }
         let group = Group {
             run: self,
