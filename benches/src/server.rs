@@ -195,9 +195,17 @@ impl Server {
             self.get("/internal/force_merge")?;
         }
         // Influxd compacts fully by itself, soon after the last write if it is told so.
+        self.rest(SECONDS_STILL)
+    }
+
+    /// Waits until it has changed nothing on disk and computed next to nothing for some seconds.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub fn rest(&self, seconds: u32) -> Result<(), Box<dyn Error>> {
         let (_sender, receiver) = std::sync::mpsc::channel::<()>();
         let (mut before, mut still) = ((0, 0.0), 0);
-        while still < SECONDS_STILL {
+        while still < seconds {
             // Nothing is ever sent: this is the pause between two looks.
             receiver
                 .recv_timeout(std::time::Duration::from_secs(1))

@@ -14,6 +14,9 @@ use plimsoll_benches::dashboards::queries::{Question, questions};
 use plimsoll_benches::fleet::{Fleet, Layout, Shape};
 use plimsoll_benches::server::{Kind, Server};
 
+/// For so long each server does nothing before the first question.
+const SECONDS_STILL: u32 = 5;
+
 /// How often each question is asked where nothing else is said; the median counts.
 const ROUNDS: usize = 15;
 
@@ -99,6 +102,10 @@ fn load(servers: &[Server], shape: Shape, hours: i64) -> Result<u64, Box<dyn Err
     }
     for server in servers {
         server.settle()?;
+    }
+    // What one still does with the load would slow down the others' answers.
+    for server in servers {
+        server.rest(SECONDS_STILL)?;
     }
     Ok(values)
 }
