@@ -181,7 +181,10 @@ impl Plan {
                     .map_err(|_| Error::invalid(format!("unable to find time zone {name}")))?,
             ),
         };
-        let split = split(select.condition.as_ref(), context.now, zone.as_ref())?;
+        let split = match outer {
+            None => split(select.condition.as_ref(), context.now, zone.as_ref()),
+            Some(_) => time::split_folded(select.condition.as_ref(), context.now, zone.as_ref()),
+        }?;
         let mut refusal = refused_condition(split.rest.as_ref());
         let own = own_interval(&select.dimensions, context, zone.as_ref(), &mut refusal)?;
         let mut range = split.range;

@@ -44,6 +44,21 @@ pub(crate) fn split(
     })
 }
 
+/// Splits the WHERE of a subquery, which is folded before its times are taken out: `time > x OR true`
+/// is all times there, and those from `x` on elsewhere.
+///
+/// # Errors
+/// As [`split`].
+pub(crate) fn split_folded(
+    condition: Option<&Expr>,
+    now: Timestamp,
+    zone: Option<&TimeZone>,
+) -> Result<Split> {
+    let utc = TimeZone::UTC;
+    let folded = condition.map(|condition| condition::fold(condition, now, zone.unwrap_or(&utc)));
+    split(folded.as_ref(), now, zone)
+}
+
 /// The offset of `time(every, expr)`: a duration, or how far a time lies behind a multiple of `every`
 /// since the year 1, as Go counts.
 ///
