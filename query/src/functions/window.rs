@@ -74,15 +74,15 @@ fn of_numbers<T: Number, K: Eq + Hash>(
             .map(|at| chosen(values, at, wrap))
             .into_iter()
             .collect(),
-        Whole::Top(n) => extreme(times, values, n, |a, b| b.order(a))
+        Whole::Top(n) => extreme(times, values, n, |a, b| a > b)
             .into_iter()
             .map(|at| chosen(values, at, wrap))
             .collect(),
-        Whole::Bottom(n) => extreme(times, values, n, T::order)
+        Whole::Bottom(n) => extreme(times, values, n, |a, b| a < b)
             .into_iter()
             .map(|at| chosen(values, at, wrap))
             .collect(),
-        _ => of_any(function, times, values, wrap, random, key, T::order),
+        _ => of_any(function, times, values, wrap, random, key, total),
     }
 }
 
@@ -145,7 +145,7 @@ fn of_any<T: Clone, K: Eq + Hash>(
 
 pub(super) fn median<T: Number>(values: &[T]) -> f64 {
     let mut sorted = values.to_vec();
-    sorted.sort_by(T::order);
+    sorted.sort_by(total);
     let high = sorted[sorted.len() / 2];
     if sorted.len() % 2 == 1 {
         return high.float();
@@ -191,7 +191,7 @@ fn percentile<T: Number>(times: &[i64], values: &[T], percent: f64) -> Option<us
     let mut places: Vec<usize> = (0..values.len()).collect();
     // Places break ties, so that the order of equal points is that of a stable sort.
     let (_, at, _) = places.select_nth_unstable_by(rank, |a, b| {
-        let by_value = values[*a].order(&values[*b]);
+        let by_value = total(&values[*a], &values[*b]);
         by_value
             .then_with(|| times[*a].cmp(&times[*b]))
             .then_with(|| a.cmp(b))
@@ -199,28 +199,91 @@ fn percentile<T: Number>(times: &[i64], values: &[T], percent: f64) -> Option<us
     Some(*at)
 }
 
-/// The `n` first by `order` (of equal ones the earliest), then in order of time.
-fn extreme<T: Copy>(
+/// An order of all numbers: those that are none, as a subquery's may be, come first.
+fn total<T: PartialOrd>(a: &T, b: &T) -> Ordering {
+    let is_none = |value: &T| value.partial_cmp(value).is_none();
+    a.partial_cmp(b)
+        .unwrap_or_else(|| is_none(b).cmp(&is_none(a)))
+}
+
+/// The `n` best (of equal ones the earliest), then in order of time.
+fn extreme<T: Copy + PartialOrd>(
     times: &[i64],
     values: &[T],
     n: usize,
-    order: impl Fn(&T, &T) -> Ordering,
+    is_better: impl Fn(&T, &T) -> bool,
 ) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..values.len()).collect();
     let by_rank = |a: &usize, b: &usize| {
-        let by_value = order(&values[*a], &values[*b]);
+        let (first, second) = (&values[*a], &values[*b]);
+        let by_value = is_better(second, first).cmp(&is_better(first, second));
         by_value
             .then_with(|| times[*a].cmp(&times[*b]))
             .then_with(|| a.cmp(b))
     };
-    if n < places.len() {
-        places.select_nth_unstable_by(n, by_rank);
-        places.truncate(n);
+    let mut places: Vec<usize> = (0..values.len()).collect();
+    if values
+        .iter()
+        .any(|value| value.partial_cmp(value).is_none())
+    {
+        places = best_in_heap(times, values, n, is_better);
+    } else {
+        if n < places.len() {
+            places.select_nth_unstable_by(n, by_rank);
+            places.truncate(n);
+        }
+        places.sort_by(by_rank);
     }
-    places.sort_by(by_rank);
     // Of equal times the better value comes first.
     places.sort_by_key(|at| times[*at]);
     places
+}
+
+/// As [`extreme`] where some values are no numbers: which of them stay depends on how the best are
+/// kept.
+///
+/// Source: influxdb 1.12, `FloatTopReducer`, over Go's `container/heap`: the worst of the best is the
+/// root, and a value that is not a number is neither better nor worse.
+fn best_in_heap<T: PartialOrd>(
+    times: &[i64],
+    values: &[T],
+    n: usize,
+    is_better: impl Fn(&T, &T) -> bool,
+) -> Vec<usize> {
+    let is_above = |a: usize, b: usize| {
+        if values[a] == values[b] {
+            times[a] > times[b]
+        } else {
+            is_better(&values[b], &values[a])
+        }
+    };
+    let mut heap: Vec<usize> = Vec::with_capacity(n.min(values.len()));
+    for place in 0..values.len() {
+        if heap.len() < n {
+            let mut at = heap.len();
+            heap.push(place);
+            while at > 0 && is_above(heap[at], heap[(at - 1) / 2]) {
+                heap.swap(at, (at - 1) / 2);
+                at = (at - 1) / 2;
+            }
+            continue;
+        }
+        if heap.is_empty() || !is_above(heap[0], place) {
+            continue;
+        }
+        heap[0] = place;
+        let mut at = 0;
+        while let Some(left) = heap.get(at * 2 + 1) {
+            let right = heap.get(at * 2 + 2);
+            let is_right = right.is_some_and(|right| is_above(*right, *left));
+            let below = at * 2 + 1 + usize::from(is_right);
+            if !is_above(heap[below], heap[at]) {
+                break;
+            }
+            heap.swap(at, below);
+            at = below;
+        }
+    }
+    heap
 }
 
 /// The most frequent value. Ties go as InfluxDB decides them: values are walked in ascending
@@ -312,6 +375,42 @@ mod tests {
         );
         let places: Vec<_> = results.iter().map(|result| result.at).collect();
         assert_eq!(places, [Some(0), Some(2)]);
+    }
+
+    #[test]
+    fn what_is_no_number_stays_among_the_best_as_in_influxdb() {
+        let times = [0, 10, 20, 40];
+        let values = || Values::Float(vec![0.35, f64::NAN, f64::NAN, 0.0]);
+        for (function, expected) in [
+            (Whole::Bottom(1), &[3][..]),
+            (Whole::Bottom(2), &[1, 3]),
+            (Whole::Bottom(3), &[1, 2, 3]),
+            (Whole::Bottom(5), &[0, 1, 2, 3]),
+            (Whole::Top(2), &[0, 1]),
+        ] {
+            let results = apply(function, &times, &values(), &mut |_| 0);
+            let places: Vec<_> = results.iter().filter_map(|result| result.at).collect();
+            assert_eq!(places, expected, "{function:?}");
+        }
+    }
+
+    #[test]
+    fn many_that_are_no_numbers_are_sorted_without_a_panic() {
+        let numbers = (0..100_u32).map(|n| match n % 3 {
+            0 => f64::NAN,
+            _ => f64::from(n * 7919 % 100),
+        });
+        let values = Values::Float(numbers.collect());
+        for function in [
+            Whole::Median,
+            Whole::Mode,
+            Whole::Distinct,
+            Whole::Percentile(50.0),
+            Whole::Top(40),
+            Whole::Bottom(40),
+        ] {
+            assert!(one(function, values.clone()).is_some(), "{function:?}");
+        }
     }
 
     #[test]

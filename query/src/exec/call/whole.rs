@@ -98,6 +98,12 @@ impl Caller<'_> {
         let Some(values) = block.values.as_ref().filter(|_| is_ascending) else {
             return;
         };
+        // Which rows these let stay depends on all others.
+        if let Values::Float(values) = values
+            && values.iter().any(|value| value.is_nan())
+        {
+            return;
+        }
         if !by.iter().all(is_same) {
             return;
         }
@@ -192,7 +198,11 @@ fn write_key(column: &Column, row: usize, key: &mut String) {
 fn is_better(whole: Whole, values: &Values, times: &[i64], row: usize, best: usize) -> bool {
     use plimsoll_engine::model::ValueRef::{Float, Integer, Unsigned};
     let order = match (values.value(row), values.value(best)) {
-        (Float(a), Float(b)) => crate::functions::Number::order(&a, &b),
+        // What is no number is neither better nor worse.
+        (Float(a), Float(b)) => match a.partial_cmp(&b) {
+            Some(order) => order,
+            None => return false,
+        },
         (Integer(a), Integer(b)) => a.cmp(&b),
         (Unsigned(a), Unsigned(b)) => a.cmp(&b),
         _ => std::cmp::Ordering::Equal,
