@@ -89,6 +89,10 @@ const DEVIATIONS: &[Deviation] = &[
     ("top() from the end", rows::top_from_the_end),
     ("a limit on what top() reads", rows::limit_of_top),
     ("top() by a field", rows::top_by_field),
+    (
+        "top() by a tag that a subquery hides",
+        rows::top_by_hidden_tag,
+    ),
     ("equally frequent", rows::mode_of_ties),
     ("equal values", rows::percentile_of_equals),
     ("rows before the range", subqueries::rows_before_the_range),
@@ -116,7 +120,7 @@ const DEVIATIONS: &[Deviation] = &[
 ];
 
 /// Deviations of whole bodies.
-const OF_BODIES: [&str; 2] = ["not finite", "an error before others"];
+const OF_BODIES: [&str; 3] = ["not finite", "influxd panics", "an error before others"];
 
 /// The names of all that can be met by one request for a whole answer.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -146,9 +150,12 @@ pub fn name(difference: &Difference<'_>) -> Option<&'static str> {
     })
 }
 
-/// The deviation that explains a difference of whole bodies: a number that is not finite breaks
+/// The deviation that explains a difference of whole bodies: influxd lost its way, or a number that is not finite breaks
 /// theirs, or a piece of it, and is null in ours.
 pub fn of_request(ours: &str, theirs: &str) -> Option<&'static str> {
+    if theirs.contains(" [panic:runtime error: ") {
+        return Some("influxd panics");
+    }
     let is_broken = |line: &str| line.contains("unsupported value: ") && !line.starts_with('{');
     if !theirs.lines().any(is_broken) || ours.lines().count() != theirs.lines().count() {
         return None;

@@ -116,7 +116,10 @@ pub fn unread_offset(difference: &Difference<'_>) -> bool {
     let refuses = |result: &Value| error(result).starts_with("invalid time dimension offset: ");
     let is_empty = |result: &Value| error(result).is_empty() && result.get("series").is_none();
     // influxd looks at types first.
-    let is_of_types = |result: &Value| error(result).starts_with("type error: ");
+    let is_of_types = |result: &Value| {
+        let error = error(result);
+        error.starts_with("type error: ") || error.contains(" iterator type: *query.")
+    };
     (refuses(difference.theirs) && is_empty(difference.ours))
         || (refuses(difference.ours) && is_empty(difference.theirs))
         || (refuses(difference.ours) && is_of_types(difference.theirs))

@@ -1,6 +1,9 @@
 //! Deviations of which tags, columns and policies are named.
 
-use plimsoll_query::ast::{Cardinality, Expr, Fill, FillNumber, Source, Statement};
+use jiff::tz::TimeZone;
+use plimsoll_engine::Timestamp;
+use plimsoll_query::ast::{Cardinality, Expr, Fill, FillNumber, Select, Source, Statement};
+use plimsoll_query::condition;
 use serde_json::Value;
 
 use super::{Difference, error, has_empty_column, rows, selects};
@@ -64,12 +67,51 @@ pub fn names_of_other_shards(difference: &Difference<'_>) -> bool {
         columns.is_some_and(|columns| columns.len() < 2)
     };
     let is_none = |result: &Value| result.get("series").is_none();
+    if asks_hidden(difference) && rows::are_some_of(&theirs, &ours) {
+        return true;
+    }
     (reads_other && counts(&ours) == counts(&theirs))
         || (asks_elsewhere && rows::are_some_of(&theirs, &ours))
         || (is_bare(&theirs) && is_none(&ours))
         || (is_bare(&ours) && is_none(&theirs))
         || ours == theirs
         || ours == without_empty(&without_filled(difference))
+}
+
+/// Whether a WHERE compares a text that only shards outside of its range have: here that is a tag
+/// which no series has.
+fn asks_hidden(difference: &Difference<'_>) -> bool {
+    let Statement::Select(select) = difference.statement else {
+        return false;
+    };
+    let mut condition = select.condition.clone();
+    if !condition.as_mut().is_some_and(rename) {
+        return false;
+    }
+    let renamed = difference.with(&|select| select.condition.clone_from(&condition));
+    let is_bounded = |select: &Select| {
+        let split = condition::split(select.condition.as_ref(), Timestamp(0), &TimeZone::UTC);
+        split.is_ok_and(|(rest, bounds)| {
+            rest.is_some() && (bounds.start.is_some() || bounds.end.is_some())
+        })
+    };
+    is_bounded(select) && renamed.is_some_and(|renamed| renamed == *difference.ours)
+}
+
+/// Gives fields that are texts a name that nothing has; answers whether there are some.
+fn rename(condition: &mut Expr) -> bool {
+    match condition {
+        Expr::Reference(reference) if matches!(&*reference.name, "w" | "state") => {
+            "nowhere".clone_into(&mut reference.name);
+            true
+        }
+        Expr::Binary { left, right, .. } => {
+            let is_left = rename(left);
+            rename(right) || is_left
+        }
+        Expr::Paren(inner) => rename(inner),
+        _ => false,
+    }
 }
 
 /// Their answer without the columns that only they have and that hold nothing but fill()'s number.

@@ -163,6 +163,42 @@ pub fn top_by_field(difference: &Difference<'_>) -> bool {
     has && difference.is_of_rows() && columns(difference.ours) == columns(difference.theirs)
 }
 
+/// top(x, tag, n) over a subquery that does not answer the tag: there points are still told apart by
+/// it, though its column is empty.
+pub fn top_by_hidden_tag(difference: &Difference<'_>) -> bool {
+    let Statement::Select(select) = difference.statement else {
+        return false;
+    };
+    let is_over_subqueries = select
+        .sources
+        .iter()
+        .all(|source| matches!(source, Source::Subquery(_)));
+    let has = select.fields.iter().any(|field| {
+        matches!(&field.expr, Expr::Call(call)
+            if matches!(&*call.name, "top" | "bottom") && call.arguments.len() > 2)
+    });
+    let has_empty = |result: &Value| super::errors::has_empty_column(result);
+    has && is_over_subqueries
+        && difference.is_of_rows()
+        && has_empty(difference.ours)
+        && has_empty(difference.theirs)
+        && are_some_of(&chosen(difference.ours), &chosen(difference.theirs))
+}
+
+/// A result of top() without what stands beside its times and values.
+fn chosen(result: &Value) -> Value {
+    let mut result = result.clone();
+    for series in result["series"].as_array_mut().into_iter().flatten() {
+        let columns = series["columns"].as_array_mut();
+        columns.into_iter().for_each(|columns| columns.truncate(2));
+        let rows = series["values"].as_array_mut().into_iter().flatten();
+        for row in rows.filter_map(Value::as_array_mut) {
+            row.truncate(2);
+        }
+    }
+    result
+}
+
 /// mode() of a window in which several values are equally frequent: which one it is depends there on
 /// how an unstable sort leaves them. All other cells are the same.
 pub fn mode_of_ties(difference: &Difference<'_>) -> bool {
