@@ -55,8 +55,10 @@ pub(crate) fn split_folded(
     zone: Option<&TimeZone>,
 ) -> Result<Split> {
     let utc = TimeZone::UTC;
+    let as_written = split(condition, now, zone)?;
     let folded = condition.map(|condition| condition::fold(condition, now, zone.unwrap_or(&utc)));
-    split(folded.as_ref(), now, zone)
+    // A constant that is no condition is one as long as it is written as an operation.
+    Ok(split(folded.as_ref(), now, zone).unwrap_or(as_written))
 }
 
 /// The offset of `time(every, expr)`: a duration, or how far a time lies behind a multiple of `every`

@@ -40,7 +40,9 @@ pub fn forgets_an_error(ours: &[Value], theirs: &[Value]) -> Option<usize> {
     if let Some((last, before)) = theirs.split_last()
         && error(last) == "not executed"
         && before.iter().all(|result| error(result).is_empty())
-        && ours.iter().all(|result| error(result).is_empty())
+        && ours[..theirs.len().min(ours.len())]
+            .iter()
+            .all(|result| error(result).is_empty())
         && ours
             .get(before.len())
             .is_some_and(|ours| ours.get("series").is_none())

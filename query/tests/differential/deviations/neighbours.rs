@@ -1,6 +1,6 @@
 //! Deviations of functions of neighbours: whose neighbour a point is.
 
-use plimsoll_query::ast::{Expr, Select, Source};
+use plimsoll_query::ast::{Expr, Select, Source, Statement};
 use serde_json::Value;
 
 use super::{Difference, calls, is_over_points, rows, selects};
@@ -17,11 +17,21 @@ pub fn same_measurement_twice(difference: &Difference<'_>) -> bool {
         let mut fields = select.fields.iter();
         has |= names.len() < count && fields.any(|field| is_over_points(&field.expr));
     });
-    let (ours, theirs) = (
-        rows::by_tags(difference.ours),
-        rows::by_tags(difference.theirs),
-    );
-    has && difference.is_of_rows() && ours.keys().eq(theirs.keys())
+    let theirs = rows::by_tags(difference.theirs);
+    if !has || !difference.is_of_rows() {
+        return false;
+    }
+    // Behind an OFFSET some series have no rows left on one side.
+    let all = difference.with(&|select| (select.limit, select.offset) = (0, 0));
+    let is_cut = matches!(difference.statement, Statement::Select(select)
+        if select.limit > 0 || select.offset > 0);
+    match all.filter(|_| is_cut) {
+        Some(all) => {
+            let all = rows::by_tags(&all);
+            theirs.keys().all(|series| all.contains_key(series))
+        }
+        None => rows::by_tags(difference.ours).keys().eq(theirs.keys()),
+    }
 }
 
 /// A function of neighbours, or integral(), over a subquery that groups by tags: there its rows come

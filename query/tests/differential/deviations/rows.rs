@@ -186,7 +186,7 @@ pub fn top_by_hidden_tag(difference: &Difference<'_>) -> bool {
 }
 
 /// A result of top() without what stands beside its times and values.
-fn chosen(result: &Value) -> Value {
+pub fn chosen(result: &Value) -> Value {
     let mut result = result.clone();
     for series in result["series"].as_array_mut().into_iter().flatten() {
         let columns = series["columns"].as_array_mut();
