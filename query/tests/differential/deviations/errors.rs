@@ -12,15 +12,16 @@ pub fn internal_names(difference: &Difference<'_>) -> bool {
         r"^unsupported [\w ]+ iterator type: \*query\.(string|boolean|float|integer)\w*$";
     let of_fields = regex::Regex::new(of_fields).unwrap();
     if let Some(found) = of_fields.captures(theirs) {
-        // Of a call here and one in a subquery either may be named.
-        let mut is_nested = false;
+        // Of several calls, here or in a subquery, any may be named.
+        let mut has_several = false;
         selects(difference.statement, &mut |select| {
             let mut sources = select.sources.iter();
-            is_nested |= sources.any(|source| matches!(source, Source::Subquery(_)));
+            has_several |= select.fields.len() > 1
+                || sources.any(|source| matches!(source, Source::Subquery(_)));
         });
         let refusal = "() is not supported on a field of type ";
         return ours.ends_with(&format!("{refusal}{}", &found[1]))
-            || (is_nested && ours.contains(refusal));
+            || (has_several && ours.contains(refusal));
     }
     if theirs.contains("[panic:") {
         return !ours.is_empty();
