@@ -6,7 +6,7 @@ use plimsoll_query::ast::{Cardinality, Expr, Fill, FillNumber, Select, Source, S
 use plimsoll_query::condition;
 use serde_json::Value;
 
-use super::{Difference, error, has_empty_column, rows, selects};
+use super::{Difference, error, has_empty_column, rows, same, selects};
 
 /// The newest line's columns of SHOW RETENTION POLICIES.
 pub fn write_limits(difference: &Difference<'_>) -> bool {
@@ -95,7 +95,7 @@ fn asks_hidden(difference: &Difference<'_>) -> bool {
             rest.is_some() && (bounds.start.is_some() || bounds.end.is_some())
         })
     };
-    is_bounded(select) && renamed.is_some_and(|renamed| renamed == *difference.ours)
+    is_bounded(select) && renamed.is_some_and(|renamed| same(difference.ours, &renamed))
 }
 
 /// Gives fields that are texts a name that nothing has; answers whether there are some.
