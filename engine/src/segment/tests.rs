@@ -51,6 +51,25 @@ fn open(storage: &Memory, facts: &SegmentFacts) -> crate::Result<Segment> {
     Segment::open(storage, Path::new(PATH), facts, ReadMode::Pread)
 }
 
+/// A segment with one bit of each byte flipped, one after the other, is an error.
+fn each_flipped_byte_is_noticed(bytes: &[u8], facts: &SegmentFacts) {
+    let path = Path::new(PATH);
+    let damaged = storage();
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.to_vec();
+        flipped[at] ^= 1 << (at % 8);
+        damaged.put(path, &flipped);
+        let outcome = open(&damaged, facts).and_then(|segment| {
+            segment.verify()?;
+            read(&segment, TimeRange::ALL)
+        });
+        match outcome {
+            Err(Error::Corrupt { path: at, .. }) => assert_eq!(at, path),
+            other => panic!("byte {at}: {other:?}"),
+        }
+    }
+}
+
 /// (measurement, tag set, field, type) → time → value.
 type Model = BTreeMap<(String, String, String, FieldType), BTreeMap<i64, FieldValue>>;
 

@@ -136,23 +136,11 @@ fn pages_of_many_tag_sets_are_smaller_and_read_alike_in_any_order() {
 #[test]
 fn every_flipped_byte_of_a_cold_segment_gives_an_error_or_the_right_data() {
     let (storage, facts, segment) = build_cold(&small_model());
-    let right = read(&segment, TimeRange::ALL).unwrap();
+    read(&segment, TimeRange::ALL).unwrap();
     let path = Path::new(PATH);
     let bytes = storage.bytes(path).unwrap();
+    each_flipped_byte_is_noticed(&bytes, &facts);
     let damaged = super::storage();
-    for at in 0..bytes.len() {
-        let mut flipped = bytes.clone();
-        flipped[at] ^= 1 << (at % 8);
-        damaged.put(path, &flipped);
-        let outcome = open(&damaged, &facts).and_then(|segment| {
-            segment.verify()?;
-            read(&segment, TimeRange::ALL)
-        });
-        match outcome {
-            Err(Error::Corrupt { path: at, .. }) => assert_eq!(at, path),
-            other => panic!("byte {at}: {other:?}, not {right:?}"),
-        }
-    }
     for len in 0..bytes.len() {
         damaged.put(path, &bytes[..len]);
         let outcome = open(&damaged, &facts);
