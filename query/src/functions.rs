@@ -193,7 +193,7 @@ pub(crate) trait Number: Copy + PartialOrd {
     fn float(self) -> f64;
     /// The difference as a float: with its sign, where the type itself has none.
     fn float_minus(self, other: Self) -> f64;
-    /// A total order.
+    /// An order in which what is no number is equal to any, so that it is not one to sort by.
     fn order(&self, other: &Self) -> std::cmp::Ordering;
 }
 

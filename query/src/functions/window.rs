@@ -201,9 +201,12 @@ fn percentile<T: Number>(times: &[i64], values: &[T], percent: f64) -> Option<us
 
 /// An order of all numbers: those that are none, as a subquery's may be, come first.
 fn total<T: PartialOrd>(a: &T, b: &T) -> Ordering {
-    let is_none = |value: &T| value.partial_cmp(value).is_none();
     a.partial_cmp(b)
-        .unwrap_or_else(|| is_none(b).cmp(&is_none(a)))
+        .unwrap_or_else(|| is_no_number(b).cmp(&is_no_number(a)))
+}
+
+fn is_no_number<T: PartialOrd>(value: &T) -> bool {
+    value.partial_cmp(value).is_none()
 }
 
 /// The `n` best (of equal ones the earliest), then in order of time.
@@ -220,19 +223,17 @@ fn extreme<T: Copy + PartialOrd>(
             .then_with(|| times[*a].cmp(&times[*b]))
             .then_with(|| a.cmp(b))
     };
-    let mut places: Vec<usize> = (0..values.len()).collect();
-    if values
-        .iter()
-        .any(|value| value.partial_cmp(value).is_none())
-    {
-        places = best_in_heap(times, values, n, is_better);
+    let mut places = if values.iter().any(is_no_number) {
+        best_in_heap(times, values, n, is_better)
     } else {
+        let mut places: Vec<usize> = (0..values.len()).collect();
         if n < places.len() {
             places.select_nth_unstable_by(n, by_rank);
             places.truncate(n);
         }
         places.sort_by(by_rank);
-    }
+        places
+    };
     // Of equal times the better value comes first.
     places.sort_by_key(|at| times[*at]);
     places
