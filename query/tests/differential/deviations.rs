@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use plimsoll_engine::Timestamp;
 use plimsoll_query::ast::{Expr, Select, Source, Statement};
-use plimsoll_query::condition;
+use plimsoll_query::condition::{self, TimeBounds};
 use serde_json::Value;
 
 use super::case::{each_select, measurements};
@@ -184,12 +184,16 @@ fn error(result: &Value) -> &str {
     result["error"].as_str().unwrap_or_default()
 }
 
+/// A WHERE without its times, and their bounds; none where it makes no sense.
+fn split(select: &Select) -> Option<(Option<Expr>, TimeBounds)> {
+    condition::split(select.condition.as_ref(), Timestamp(0), &TimeZone::UTC).ok()
+}
+
 /// Before the earliest time there is no window: influxd's sum wraps, and it answers nothing.
 fn no_window_before(difference: &Difference<'_>) -> bool {
     let mut has = false;
     selects(difference.statement, &mut |select| {
-        let split = condition::split(select.condition.as_ref(), Timestamp(0), &TimeZone::UTC);
-        let is_open = split.is_ok_and(|(_, bounds)| bounds.start.is_none());
+        let is_open = split(select).is_some_and(|(_, bounds)| bounds.start.is_none());
         let reads_before = |select: &Select| {
             let mut fields = select.fields.iter();
             fields.any(|field| has_nested_call(&field.expr) || is_over_points(&field.expr))

@@ -1,12 +1,9 @@
 //! Deviations of which tags, columns and policies are named.
 
-use jiff::tz::TimeZone;
-use plimsoll_engine::Timestamp;
-use plimsoll_query::ast::{Cardinality, Expr, Fill, FillNumber, Select, Source, Statement};
-use plimsoll_query::condition;
+use plimsoll_query::ast::{Cardinality, Expr, Fill, FillNumber, Source, Statement};
 use serde_json::Value;
 
-use super::{Difference, error, has_empty_column, rows, same, selects};
+use super::{Difference, error, has_empty_column, rows, same, selects, split};
 
 /// The newest line's columns of SHOW RETENTION POLICIES.
 pub fn write_limits(difference: &Difference<'_>) -> bool {
@@ -89,13 +86,10 @@ fn asks_hidden(difference: &Difference<'_>) -> bool {
         return false;
     }
     let renamed = difference.with(&|select| select.condition.clone_from(&condition));
-    let is_bounded = |select: &Select| {
-        let split = condition::split(select.condition.as_ref(), Timestamp(0), &TimeZone::UTC);
-        split.is_ok_and(|(rest, bounds)| {
-            rest.is_some() && (bounds.start.is_some() || bounds.end.is_some())
-        })
-    };
-    is_bounded(select) && renamed.is_some_and(|renamed| same(difference.ours, &renamed))
+    let is_bounded = split(select).is_some_and(|(rest, bounds)| {
+        rest.is_some() && (bounds.start.is_some() || bounds.end.is_some())
+    });
+    is_bounded && renamed.is_some_and(|renamed| same(difference.ours, &renamed))
 }
 
 /// Gives fields that are texts a name that nothing has; answers whether there are some.

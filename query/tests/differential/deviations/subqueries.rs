@@ -1,11 +1,8 @@
 //! Deviations of what a query makes of the rows of a subquery.
 
-use jiff::tz::TimeZone;
-use plimsoll_engine::Timestamp;
 use plimsoll_query::ast::{Expr, Fill, Select, Source};
-use plimsoll_query::condition;
 
-use super::{Difference, calls, error, rewritten, rows, same_but_for_order, selects};
+use super::{Difference, calls, error, rewritten, rows, same_but_for_order, selects, split};
 
 /// Rows of a subquery that groups by tags, and not by time: 1.6.7 answers series after series, the
 /// newest line and we by time.
@@ -90,8 +87,7 @@ pub fn rows_before_the_range(difference: &Difference<'_>) -> bool {
 }
 
 fn ends_before_1970(select: &Select) -> bool {
-    let split = condition::split(select.condition.as_ref(), Timestamp(0), &TimeZone::UTC);
-    split.is_ok_and(|(_, bounds)| bounds.end.is_some_and(|end| end < 0))
+    split(select).is_some_and(|(_, bounds)| bounds.end.is_some_and(|end| end < 0))
 }
 
 /// A call over several sources of which a subquery lacks its argument: influxd drops all of them. Of
