@@ -45,7 +45,9 @@ impl Execution {
     pub(crate) fn threads(self) -> usize {
         match self {
             Self::Serial => 1,
-            Self::Parallel | Self::Decoded => threads().map_or(1, ThreadPool::current_num_threads),
+            Self::Parallel | Self::Decoded => {
+                1 + helpers().map_or(0, ThreadPool::current_num_threads)
+            }
         }
     }
 }
@@ -63,7 +65,7 @@ pub(crate) fn map<T: Sync, R: Send>(
     work: impl Fn(&T) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
     let pool = match execution {
-        Execution::Parallel | Execution::Decoded if items.len() > 1 => threads(),
+        Execution::Parallel | Execution::Decoded if items.len() > 1 => helpers(),
         _ => None,
     };
     let Some(pool) = pool else {
@@ -84,7 +86,7 @@ pub(crate) fn map<T: Sync, R: Send>(
         }
     };
     // The caller's thread takes part: it need not wait for another to wake up.
-    let others = pool.current_num_threads().min(items.len()) - 1;
+    let others = pool.current_num_threads().min(items.len() - 1);
     pool.in_place_scope(|scope| {
         (0..others).for_each(|_| scope.spawn(|_| take_turns()));
         take_turns();
@@ -234,7 +236,7 @@ pub(crate) fn in_order<T: Sync, S, R: Send>(
 ) -> Result<()> {
     let mut own = begin();
     let pool = match execution {
-        Execution::Parallel | Execution::Decoded if items.len() > 1 => threads(),
+        Execution::Parallel | Execution::Decoded if items.len() > 1 => helpers(),
         _ => None,
     };
     let Some(pool) = pool else {
@@ -265,7 +267,7 @@ pub(crate) fn in_order<T: Sync, S, R: Send>(
             turns.run(at, |at| one(at, &mut state));
         }
     };
-    let (help, helpers_max) = (&help, pool.current_num_threads() - 1);
+    let (help, helpers_max) = (&help, pool.current_num_threads());
     pool.in_place_scope(|scope| {
         for at in 0..parts.len() {
             let end = parts.len().min(at.saturating_add(parts_ahead));
@@ -286,17 +288,19 @@ pub(crate) fn in_order<T: Sync, S, R: Send>(
     })
 }
 
-/// The pool: as many threads as the machine has cores; none on one core, or where they cannot be
-/// started.
-fn threads() -> Option<&'static ThreadPool> {
+/// The threads that help a caller's own: one less than the machine has cores, as a thread that has
+/// nothing to do looks for work for a while and would keep a core from those that have; none on one
+/// core, or where they cannot be started.
+fn helpers() -> Option<&'static ThreadPool> {
     static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
     let pool = POOL.get_or_init(|| {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let helpers = cores.checked_sub(1).filter(|helpers| *helpers > 0)?;
         let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(cores)
+            .num_threads(helpers)
             .thread_name(|number| format!("query-{number}"))
             .build();
-        pool.ok().filter(|_| cores > 1)
+        pool.ok()
     });
     pool.as_ref()
 }

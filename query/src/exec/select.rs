@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crossbeam_utils::CachePadded;
 use plimsoll_engine::TimeRange;
 use plimsoll_engine::model::TIME_MAX;
 
@@ -33,6 +34,12 @@ pub(crate) struct Run<'a> {
     pub(crate) readable: TimeRange,
     /// How the work is spread.
     pub(crate) execution: Execution,
+    counts: CachePadded<Counts>,
+}
+
+/// What threads count together: beside nothing that they only read.
+#[derive(Default)]
+struct Counts {
     points: AtomicU64,
     held_bytes: AtomicU64,
     series: AtomicU64,
@@ -57,7 +64,7 @@ const SHARES_MIN: usize = 4;
 
 impl Drop for Run<'_> {
     fn drop(&mut self) {
-        let held = self.held_bytes.load(Ordering::Relaxed);
+        let held = self.counts.held_bytes.load(Ordering::Relaxed);
         self.context.limits.memory_shared.give_back(held);
     }
 }
@@ -69,10 +76,10 @@ impl<'a> Run<'a> {
             context,
             readable,
             execution,
-            points: AtomicU64::new(0),
-            held_bytes: AtomicU64::new(0),
-            series: AtomicU64::new(0),
-            random: AtomicU64::new(context.now.0.unsigned_abs() | 1),
+            counts: CachePadded::new(Counts {
+                random: AtomicU64::new(context.now.0.unsigned_abs() | 1),
+                ..Counts::default()
+            }),
         }
     }
 
@@ -81,7 +88,7 @@ impl<'a> Run<'a> {
     /// # Errors
     /// [`Error::Limit`].
     pub(crate) fn count_points(&self, more: usize) -> Result<()> {
-        let points = self.points.fetch_add(more as u64, Ordering::Relaxed) + more as u64;
+        let points = self.counts.points.fetch_add(more as u64, Ordering::Relaxed) + more as u64;
         let limit = self.context.limits.select_points_max;
         check("max-select-point", points, limit)
     }
@@ -99,7 +106,7 @@ impl<'a> Run<'a> {
     /// # Errors
     /// [`Error::Limit`].
     pub(crate) fn hold_bytes(&self, bytes: u64) -> Result<()> {
-        let held = self.held_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let held = self.counts.held_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let limits = self.context.limits;
         let all = limits.memory_shared.take(bytes);
         check("max-select-memory-bytes", held, limits.memory_bytes_max)?;
@@ -108,22 +115,22 @@ impl<'a> Run<'a> {
 
     /// Counts bytes that are no longer held.
     fn release(&self, bytes: u64) {
-        self.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.counts.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.context.limits.memory_shared.give_back(bytes);
     }
 
     /// Values that were read so far.
     pub(crate) fn points_read(&self) -> u64 {
-        self.points.load(Ordering::Relaxed)
+        self.counts.points.load(Ordering::Relaxed)
     }
 
     /// Series that were found so far.
     pub(crate) fn series_read(&self) -> u64 {
-        self.series.load(Ordering::Relaxed)
+        self.counts.series.load(Ordering::Relaxed)
     }
 
     fn count_series(&self, more: usize) -> Result<()> {
-        let series = self.series.fetch_add(more as u64, Ordering::Relaxed) + more as u64;
+        let series = self.counts.series.fetch_add(more as u64, Ordering::Relaxed) + more as u64;
         let limit = self.context.limits.select_series_max;
         check("max-select-series", series, limit)
     }
@@ -149,6 +156,7 @@ impl<'a> Run<'a> {
         };
         let order = Ordering::Relaxed;
         let before = self
+            .counts
             .random
             .fetch_update(order, order, |state| Some(next(state)));
         let (Ok(state) | Err(state)) = before;

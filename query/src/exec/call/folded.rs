@@ -271,13 +271,16 @@ impl<'a> Pieces<'a> {
             .extended(call.windows_before(), caller.plan.ascending);
         let is_selector = caller.plan.is_selector();
         let job = caller.job((0, call), windows, call.windows_before(), is_selector)?;
-        // What fill() looks for before the range is looked for in the whole group. Results of each
-        // series by itself would all go from thread to thread.
+        // What fill() looks for before the range is looked for in the whole group.
         let is_simple = !job.with_columns
-            && !job.depends_on_order(fold)
             && call.takes(job.argument.field_type)
             && caller.plan.look_back_ns == 0;
         is_simple.then_some(Self { job, fold })
+    }
+
+    /// Whether each series of a piece has results of its own, which all go from thread to thread.
+    pub(crate) fn go_alone(&self) -> bool {
+        self.job.depends_on_order(self.fold)
     }
 
     /// The partial results of a piece, whose first member has this number in its group.

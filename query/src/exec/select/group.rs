@@ -15,6 +15,7 @@ use crate::exec::outputs::{blanked_column, cut, joined, outputs};
 use crate::exec::pool;
 use crate::exec::table::Table;
 use crate::exec::window::Windows;
+use crate::functions::fold::Folded;
 use crate::plan::{Derived, Node, Plan};
 
 /// Makes the rows of groups.
@@ -26,12 +27,23 @@ pub(super) struct Group<'a> {
     pub(super) spread: Spread,
 }
 
-/// Some members of a group, the first of which has this number there.
-struct Piece<'a> {
-    key: &'a Key,
-    first: u32,
-    members: &'a [Member<'a>],
-    is_last: bool,
+/// What a thread takes at a time.
+enum Piece<'a> {
+    /// A group.
+    Whole(&'a groups::Group<'a>),
+    /// Some members of a group, the first of which has this number there.
+    Some {
+        key: &'a Key,
+        first: u32,
+        members: &'a [Member<'a>],
+        is_last: bool,
+    },
+}
+
+/// What it makes of it.
+enum Part {
+    Table(Option<Table>),
+    Folded(Vec<Folded>),
 }
 
 /// What a group of a subquery makes for the call that reads it.
@@ -150,24 +162,7 @@ impl Group<'_> {
         pieces: &Pieces<'_>,
         emit: &mut dyn FnMut(Table) -> Result<()>,
     ) -> Result<()> {
-        let all = groups.iter().map(|(_, members)| members.len()).sum();
-        let size = pool::part_size(self.run.execution, all);
-        let mut items: Vec<Piece<'_>> = Vec::new();
-        for (key, members) in groups {
-            let mut first = 0;
-            for some in members.chunks(size) {
-                items.push(Piece {
-                    key,
-                    first,
-                    members: some,
-                    is_last: false,
-                });
-                first += u32::try_from(some.len()).unwrap_or(u32::MAX);
-            }
-            if let Some(last) = items.last_mut() {
-                last.is_last = true;
-            }
-        }
+        let items = self.pieces_of(groups, pieces.go_alone());
         let mut items_left = items.iter();
         let mut own = self.fields.readers();
         let mut folded = pieces.empty();
@@ -176,23 +171,82 @@ impl Group<'_> {
             &items,
             self.run.execution.parts(),
             || self.fields.readers(),
-            |piece, readers| pieces.parts(&self.caller(piece.members), piece.first, readers),
-            |parts| {
-                let Some(piece) = items_left.next() else {
-                    return Ok(());
+            |piece, readers| match piece {
+                Piece::Whole(group) => self.table(group, readers).map(Part::Table),
+                Piece::Some { first, members, .. } => {
+                    let caller = self.caller(members);
+                    pieces.parts(&caller, *first, readers).map(Part::Folded)
+                }
+            },
+            |part| {
+                let piece = items_left.next();
+                let (key, members, is_last, parts) = match (piece, part) {
+                    (
+                        Some(Piece::Some {
+                            key,
+                            members,
+                            is_last,
+                            ..
+                        }),
+                        Part::Folded(parts),
+                    ) => (key, members, is_last, parts),
+                    (_, Part::Table(table)) => return table.map_or(Ok(()), &mut *emit),
+                    (_, Part::Folded(_)) => return Ok(()),
                 };
-                let caller = self.caller(piece.members);
+                let caller = self.caller(members);
                 pieces.merge(&caller, &mut folded, parts)?;
-                if !piece.is_last {
+                if !is_last {
                     return Ok(());
                 }
                 let group = std::mem::replace(&mut folded, pieces.empty());
                 let mut points = pieces.points(&caller, group, &mut own)?;
                 cut(self.plan, &mut points);
                 let (times, symbols) = joined(self.plan, vec![points]);
-                table(self.plan, piece.key, times, symbols).map_or(Ok(()), &mut *emit)
+                table(self.plan, key, times, symbols).map_or(Ok(()), &mut *emit)
             },
         )
+    }
+
+    /// Cuts groups into pieces. Where what a piece comes to is as large as what it is made of, only
+    /// the last groups are cut: so many that no thread is left without work while another has a
+    /// whole one.
+    fn pieces_of<'g>(&self, groups: &'g [groups::Group<'g>], go_alone: bool) -> Vec<Piece<'g>> {
+        let len = |(_, members): &groups::Group<'_>| members.len();
+        let all: usize = groups.iter().map(len).sum();
+        let whole = if go_alone {
+            let largest = groups.iter().map(len).max().unwrap_or(0);
+            let others = self.run.execution.threads() - 1;
+            let mut behind = 0;
+            let is_enough = |behind: &mut usize, group| {
+                let is_enough = *behind >= largest * others;
+                *behind += len(group);
+                is_enough
+            };
+            let last = groups
+                .iter()
+                .rposition(|group| is_enough(&mut behind, group));
+            last.map_or(0, |last| last + 1)
+        } else {
+            0
+        };
+        let size = pool::part_size(self.run.execution, all);
+        let (whole, cut) = groups.split_at(whole);
+        let mut items: Vec<Piece<'_>> = whole.iter().map(Piece::Whole).collect();
+        for (key, members) in cut {
+            let mut some = members.chunks(size).peekable();
+            let mut first = 0;
+            while let Some(members) = some.next() {
+                let is_last = some.peek().is_none();
+                items.push(Piece::Some {
+                    key,
+                    first,
+                    members,
+                    is_last,
+                });
+                first += u32::try_from(members.len()).unwrap_or(u32::MAX);
+            }
+        }
+        items
     }
 }
 
