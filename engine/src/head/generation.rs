@@ -407,9 +407,16 @@ impl Generation {
         times: &mut ReadTimes,
         values: &mut Values,
     ) {
+        let mut grown = 0;
         self.with_group_of(tag_set, partition, column, |room, group, slot| {
             group.read_wanted(room, slot, range, rows, times, values);
+            if rows == Rows::All && range.start.0 <= group.base().0 {
+                grown = group.was_read(room);
+            }
         });
+        if grown != 0 {
+            self.add_bytes(grown);
+        }
     }
 
     /// How many points a column of a tag set has in `range`; none where only reading them tells.
@@ -432,15 +439,18 @@ impl Generation {
         tag_set: u32,
         partition: PartitionId,
         column: u32,
-        then: impl FnOnce(&Room, &RowGroup, usize),
+        then: impl FnOnce(&mut Room, &mut RowGroup, usize),
     ) {
         self.with_tag_set(tag_set, |shard, entry| {
-            for group in shard.groups_of(entry, partition) {
-                let group = &shard.groups[*group as usize];
-                if let Some(slot) = group.slot(column, 0) {
-                    then(&shard.room, group, slot);
-                    return;
-                }
+            let mut groups = shard.groups_of(entry, partition).iter();
+            let found = groups.find_map(|group| {
+                let group = *group as usize;
+                shard.groups[group]
+                    .slot(column, 0)
+                    .map(|slot| (group, slot))
+            });
+            if let Some((group, slot)) = found {
+                then(&mut shard.room, &mut shard.groups[group], slot);
             }
         });
     }

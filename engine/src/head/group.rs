@@ -1,7 +1,8 @@
 //! A row group: one tag set with the columns that arrive together, and their rows.
 //!
 //! Rows go to the tail, which is sealed by column when it is full, a group at a time as each comes
-//! to its own limit; every few sealed chunks become one. What is late goes to the side.
+//! to its own limit, and sooner where it is read again and again; every few sealed chunks become
+//! one. What is late goes to the side.
 
 mod delete;
 mod read;
@@ -27,8 +28,11 @@ pub(crate) use read::GroupRows;
 
 /// The most columns in one group.
 pub(crate) const GROUP_COLUMNS_MAX: usize = 64;
-/// So many chunks of a tail's size become one.
+/// So many of the last chunks become one, where one has room for their rows.
 const CHUNKS_MERGED: usize = SEALED_ROWS_MAX / TAIL_ROWS_MAX;
+/// A tail of more rows than this is sealed by those who read it again: reading rows takes several
+/// times as long as reading columns.
+const READ_ROWS_MAX: usize = 16;
 /// How far back a text is looked for that came before.
 const TEXTS_SEARCHED: usize = 16;
 
@@ -62,8 +66,8 @@ pub(crate) struct RowGroup {
     last_row: u32,
     tail: Chain,
     tail_rows: u8,
-    /// Whether there was a row.
-    is_started: bool,
+    /// Whether a tail of more than [`READ_ROWS_MAX`] was read.
+    is_read: bool,
     /// How many of the last rows at least were each written with a value of every column at once.
     full_rows: u8,
     /// Set where rows were lost: only an absolute row may follow.
@@ -90,7 +94,7 @@ impl RowGroup {
             last_row: 0,
             tail: Chain::EMPTY,
             tail_rows: 0,
-            is_started: false,
+            is_read: false,
             full_rows: 0,
             needs_absolute: false,
             partition,
@@ -184,8 +188,13 @@ impl RowGroup {
         if self.is_deleted_from() {
             (0..self.shape.len()).all(|slot| !self.has_points(room, slot, TimeRange::ALL))
         } else {
-            !self.is_started && self.side().is_none()
+            !self.is_started() && self.side().is_none()
         }
+    }
+
+    /// Whether there was a row: the last one always stands in the tail, but while that is made.
+    fn is_started(&self) -> bool {
+        self.tail_rows > 0 || !self.sealed.is_empty()
     }
 
     /// Whether every row has a value, and nothing stands beside them.
@@ -240,7 +249,7 @@ impl RowGroup {
     }
 
     pub(crate) fn shape_of(&self, time: i64) -> RowShape {
-        if !self.is_started || time > self.last_time {
+        if !self.is_started() || time > self.last_time {
             RowShape::Append
         } else if time == self.last_time {
             RowShape::Merge
@@ -374,11 +383,10 @@ impl RowGroup {
         let held = self.tail.memory_bytes();
         self.last_row = small(self.tail.len());
         room.pool.append(&mut self.tail, &room.bytes);
-        self.tail_rows += 1;
-        if self.is_started {
+        if self.is_started() {
             self.last_delta = time.wrapping_sub(self.last_time);
         }
-        self.is_started = true;
+        self.tail_rows += 1;
         self.last_time = time;
         change(held, self.tail.memory_bytes())
     }
@@ -438,6 +446,32 @@ impl RowGroup {
         then(&tail::Rows::new(&bytes, columns, rows))
     }
 
+    /// Notes that the rows of the tail were read, and seals them where that is worth it. Answers by
+    /// how many bytes its memory grew.
+    pub(crate) fn was_read(&mut self, room: &mut Room) -> isize {
+        let is_long = usize::from(self.tail_rows) > READ_ROWS_MAX;
+        if !is_long || !std::mem::replace(&mut self.is_read, true) {
+            return 0;
+        }
+        let before = self.rows_bytes();
+        self.tail_columns(room);
+        let last = split_last(&mut room.columns, self.last_time);
+        self.keep_last(room, &last);
+        self.push_sealed(&room.columns);
+        self.merge_sealed(room);
+        change(before, self.rows_bytes())
+    }
+
+    /// Leaves only the last row in the tail: later values of its time are merged into it.
+    fn keep_last(&mut self, room: &mut Room, last: &[(usize, u64)]) {
+        room.pool.clear(&mut self.tail);
+        (self.tail_rows, self.seen) = (0, 0);
+        let delta = self.last_delta;
+        self.append(room, self.last_time, last);
+        self.last_delta = delta;
+        self.seen = last.iter().fold(0, |seen, (slot, _)| seen | 1 << slot);
+    }
+
     /// Encodes the rows of the tail by column.
     fn seal(&mut self, room: &mut Room) -> isize {
         let held = self.tail.memory_bytes();
@@ -464,12 +498,16 @@ impl RowGroup {
 
     /// Makes one chunk of the last ones, where there are enough small ones.
     fn merge_sealed(&mut self, room: &mut Room) -> isize {
-        let is_small = |chunk: &&SealedChunk| chunk.rows() <= TAIL_ROWS_MAX;
-        let small = self.sealed.iter().rev().take_while(is_small).count();
+        let mut rows = 0;
+        let fits = |chunk: &&SealedChunk| {
+            rows += chunk.rows();
+            rows <= SEALED_ROWS_MAX
+        };
+        let small = self.sealed.iter().rev().take_while(fits).count();
         if small < CHUNKS_MERGED {
             return 0;
         }
-        let chunks = self.sealed.split_off(self.sealed.len() - CHUNKS_MERGED);
+        let chunks = self.sealed.split_off(self.sealed.len() - small);
         let columns = &mut room.columns;
         columns.clear(self.shape.len());
         for chunk in &chunks {
@@ -507,6 +545,23 @@ fn change(before: usize, after: usize) -> isize {
 
 fn is_present(presence: &Presence, row: usize) -> bool {
     presence[row / 64] >> (row % 64) & 1 == 1
+}
+
+/// Takes the row of `time` off the end, if it is there; answers its values.
+fn split_last(columns: &mut Columns, time: i64) -> Vec<(usize, u64)> {
+    let mut last = Vec::new();
+    if columns.times.last() != Some(&time) {
+        return last;
+    }
+    columns.times.pop();
+    let row = columns.times.len();
+    for (slot, (presence, values)) in columns.columns.iter_mut().enumerate() {
+        if is_present(presence, row) {
+            presence[row / 64] &= !(1 << (row % 64));
+            last.extend(values.pop().map(|value| (slot, value)));
+        }
+    }
+    last
 }
 
 /// Appends the rows of a chunk.

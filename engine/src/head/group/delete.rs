@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::{TimeRange, Timestamp};
 
 use super::super::sealed::Columns;
-use super::{Room, RowGroup, change, decode_chunk, is_present};
+use super::{Room, RowGroup, change, decode_chunk, is_present, split_last};
 
 impl RowGroup {
     /// Deletes the values of `columns` within `range`; the log's differences go on as if nothing
@@ -37,12 +37,7 @@ impl RowGroup {
             let mut left = without(&room.columns, slots, range);
             let last = split_last(&mut left, self.last_time);
             self.push_sealed(&left);
-            room.pool.clear(&mut self.tail);
-            (self.tail_rows, self.seen) = (0, 0);
-            let delta = self.last_delta;
-            self.append(room, self.last_time, &last);
-            self.last_delta = delta;
-            self.seen = last.iter().fold(0, |seen, (slot, _)| seen | 1 << slot);
+            self.keep_last(room, &last);
         }
         change(before, self.rows_bytes())
     }
@@ -78,21 +73,4 @@ fn without(columns: &Columns, slots: u64, range: TimeRange) -> Columns {
         }
     }
     left
-}
-
-/// Takes the row of `time` off the end, if it is there; answers its values.
-fn split_last(columns: &mut Columns, time: i64) -> Vec<(usize, u64)> {
-    let mut last = Vec::new();
-    if columns.times.last() != Some(&time) {
-        return last;
-    }
-    columns.times.pop();
-    let row = columns.times.len();
-    for (slot, (presence, values)) in columns.columns.iter_mut().enumerate() {
-        if is_present(presence, row) {
-            presence[row / 64] &= !(1 << (row % 64));
-            last.extend(values.pop().map(|value| (slot, value)));
-        }
-    }
-    last
 }

@@ -345,3 +345,73 @@ fn memory_that_is_counted_is_what_is_held() {
             < 4096
     );
 }
+
+#[test]
+fn a_tail_that_is_read_again_is_sealed_and_all_goes_on_as_if_it_were_not() {
+    let (mut group, mut unread) = (Written::new(), Written::new());
+    let mut held = 0;
+    for row in 0..1_000_i64 {
+        for written in [&mut group, &mut unread] {
+            match row % 5 {
+                0 => written.write(row * 10, &[(0, row)]),
+                1 => {
+                    // The second column of the last row comes after it was read.
+                    written.write(row * 10, &[(0, row)]);
+                }
+                _ => written.write(row * 10, &[(0, row), (1, row * row)]),
+            }
+        }
+        let before = group.group.rows_bytes();
+        if row % 3 == 0 || row > 600 {
+            held = group.group.was_read(&mut group.room);
+        }
+        assert_eq!(
+            change(before, group.group.rows_bytes()),
+            std::mem::take(&mut held)
+        );
+        if row % 5 == 1 {
+            for written in [&mut group, &mut unread] {
+                written.write(row * 10, &[(1, -row)]);
+                written.write(row * 10, &[(1, row)]);
+            }
+        }
+        assert!(row < 100 || usize::from(group.group.tail_rows) <= READ_ROWS_MAX + 3);
+        assert_eq!(group.group.base(), unread.group.base());
+        for slot in [0, 1] {
+            for range in [TimeRange::ALL, range(row * 10 - 200, row * 10 - 30)] {
+                let expected = unread.read_within(slot, range);
+                assert_eq!(group.read_within(slot, range), expected, "row {row}");
+                assert_eq!(group.last(slot, range), expected.last().copied());
+            }
+        }
+    }
+    assert!(
+        group.group.sealed.len() < 16,
+        "small chunks become large ones"
+    );
+    let small = group
+        .group
+        .sealed
+        .iter()
+        .filter(|chunk| chunk.rows() < SEALED_ROWS_MAX / 2);
+    assert!(small.count() <= CHUNKS_MERGED);
+}
+
+#[test]
+fn a_tail_that_is_read_once_stays() {
+    let mut group = Written::new();
+    for row in 0..15 {
+        group.write(row, &[(0, row)]);
+        assert_eq!(group.group.was_read(&mut group.room), 0);
+    }
+    (15..40).for_each(|row| group.write(row, &[(0, row)]));
+    let before = group.group.sealed.len();
+    group.group.was_read(&mut group.room);
+    assert_eq!(
+        group.group.sealed.len(),
+        before,
+        "the first reader may be the only one"
+    );
+    group.group.was_read(&mut group.room);
+    assert_eq!(group.group.tail_rows, 1);
+}
