@@ -10,7 +10,7 @@ use std::ops::Range;
 use plimsoll_engine::model::{FieldType, Values};
 use plimsoll_engine::segment::{BlockRef, Summary};
 
-use numbers::{Known, add_numbers, add_plain, add_summary, join_plain, window_around};
+use numbers::{Known, add_numbers, add_plain, add_single, add_summary, join_plain, window_around};
 use partial::Partial;
 use results::{of_chosen, of_numbers, of_plain};
 
@@ -156,6 +156,21 @@ impl Folded {
             }
             (_, _) => unreachable!("the planner casts the argument to the type it asked for"),
         }
+    }
+
+    /// Adds values of the current series that each have a window of their own, which begins at the
+    /// value's time: windows ascend. Answers whether it could.
+    pub(crate) fn add_starts(&mut self, fold: Fold, starts: &[i64], values: &Values) -> bool {
+        match (self, values) {
+            (Self::PlainIntegers(partial), Values::Integer(values)) => {
+                add_single(partial, fold, starts, values);
+            }
+            (Self::PlainFloats(partial), Values::Float(values)) => {
+                add_single(partial, fold, starts, values);
+            }
+            _ => return false,
+        }
+        true
     }
 
     /// Adds so many points of the current series, which lie in one window.

@@ -103,16 +103,16 @@ fn even_derivative<T: Number>(
     units: f64,
     sign: Sign,
 ) -> (Vec<i64>, Vec<f64>) {
-    let mut falls = false;
+    // One thing at a time: so the compiler makes each a loop over several values.
     let neighbours = values.iter().zip(&values[1..]);
-    let changes = neighbours.map(|(before, value)| {
-        let change = value.float_minus(*before);
-        falls |= change < 0.0;
-        change
-    });
+    let changes = neighbours.map(|(before, value)| value.float_minus(*before));
     let mut changes: Vec<f64> = changes.collect();
+    let signs = changes
+        .iter()
+        .fold(0, |signs, change| signs | change.to_bits());
+    let may_fall = signs.cast_signed() < 0;
     times.remove(0);
-    if falls && sign == Sign::NonNegative {
+    if may_fall && sign == Sign::NonNegative {
         let mut kept = 0;
         for at in 0..changes.len() {
             // Written and then kept or not: a jump that depends on the values would be a guess.

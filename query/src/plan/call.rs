@@ -216,6 +216,15 @@ impl Call {
         }
     }
 
+    /// Whether each of its results in a query by windows has the time of a window's start.
+    pub(crate) fn answers_windows(&self) -> bool {
+        match (self.function, &self.input) {
+            (Function::Fold(_), Input::Reference(_)) => true,
+            (Function::Transform(_), Input::Call(inner)) => inner.answers_windows(),
+            _ => false,
+        }
+    }
+
     /// Whether it takes values of this type.
     pub(crate) fn takes(&self, field_type: FieldType) -> bool {
         match self.function {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use plimsoll_engine::model::{FieldType, Values};
+use plimsoll_engine::model::{FieldType, TIME_MIN, Values};
 use plimsoll_engine::segment::BlockRef;
 use plimsoll_engine::{Rows, TakePoints};
 
@@ -210,7 +210,17 @@ impl Caller<'_> {
             if !takes {
                 return Err(wrong_type(&job.call.name, job.argument.field_type));
             }
-            add_block(folded, job, fold, number, &block, readers.cuts());
+            let are_starts = has_windows_of(member, &job.windows);
+            let is_added = are_starts
+                && block
+                    .values
+                    .as_ref()
+                    .is_some_and(|values| folded.add_starts(fold, &block.times, values));
+            if is_added {
+                folded.end(fold);
+            } else {
+                add_block(folded, job, fold, number, &block, readers.cuts());
+            }
             return Ok(());
         };
         self.run.context.cancel.check()?;
@@ -351,6 +361,25 @@ impl TakePoints for Folding<'_> {
             self.folded.add(self.fold, cut, self.origin, times, values);
         }
     }
+}
+
+/// Whether the rows of a member are results of such windows: each row's time is its window's start.
+fn has_windows_of(member: &Member<'_>, windows: &Windows) -> bool {
+    let Member::Pending { derived, .. } = member else {
+        return false;
+    };
+    let plan = &derived.plan;
+    let [(call, _)] = plan.calls.as_slice() else {
+        return false;
+    };
+    let interval = (plan.interval.every, plan.interval.offset);
+    // In a zone, and at the beginning of time, windows may begin elsewhere.
+    let has_zone = windows.zone.is_some() || plan.zone.is_some();
+    let is_one_grid = (windows.every, windows.offset) == interval && !has_zone;
+    let before = call.windows_before().saturating_add(1);
+    let first = windows.every.saturating_mul(before);
+    let is_later = windows.start.saturating_sub(first) > TIME_MIN.0;
+    windows.is_grouped() && is_one_grid && is_later && call.answers_windows()
 }
 
 /// Adds a series that is in memory.

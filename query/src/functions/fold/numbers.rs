@@ -156,6 +156,25 @@ fn add_joined<T: Number>(
     partial.open(cut.last, first(cut.rows(last)));
 }
 
+/// As [`add_plain`], of windows of one value each.
+pub(super) fn add_single<T: Number>(
+    partial: &mut Partial<T>,
+    fold: Fold,
+    starts: &[i64],
+    values: &[T],
+) {
+    let values = values.iter();
+    match fold {
+        Fold::Min => partial.put_all(starts, values.copied(), |a, b| *a = least(*a, b)),
+        Fold::Max => partial.put_all(starts, values.copied(), |a, b| *a = most(*a, b)),
+        _ => {
+            // A zero below zero becomes one above it, as in every sum.
+            let values = values.map(|value| T::ZERO.plus(*value));
+            partial.put_all(starts, values, |a, b| *a = a.plus(b));
+        }
+    }
+}
+
 #[inline(always)]
 fn joined<T: Number>(start: impl Fn(T) -> T, values: &[T], join: impl Fn(T, T) -> T) -> T {
     let from = start(values[0]);
