@@ -124,18 +124,38 @@ pub struct Held {
     token: u64,
     /// Where it lies in what all pages stand for.
     stands: Range<u64>,
-    bytes: Arc<[u8]>,
+    page: HeldPage,
+}
+
+#[derive(Debug)]
+enum HeldPage {
+    /// Its bytes.
+    Decoded(Arc<[u8]>),
+    /// Where its bytes start in the section, as they are.
+    Stored(u64),
 }
 
 impl Held {
-    /// Some of its bytes, where these are its.
-    fn find(&self, token: u64, offset: u64, len: u64) -> Option<Bytes<'static>> {
+    /// How far behind its start `len` bytes from `offset` on begin, where they are its.
+    fn find(&self, token: u64, offset: u64, len: u64) -> Option<u64> {
         let end = offset.checked_add(len)?;
         let is_here = self.token == token && self.stands.start <= offset && end <= self.stands.end;
-        let place = |at: u64| usize::try_from(at - self.stands.start).ok();
-        let range = is_here.then_some((offset, end))?;
-        let range = place(range.0)?..place(range.1)?;
-        Some(Bytes::Page(Arc::clone(&self.bytes), range))
+        is_here.then(|| offset - self.stands.start)
+    }
+
+    /// Its `len` bytes from `start` on, which are there.
+    fn bytes<'a>(&self, pages: &'a Pages, data: Span, start: u64, len: u64) -> Result<Bytes<'a>> {
+        match &self.page {
+            HeldPage::Decoded(page) => {
+                let size = |bytes: u64| usize::try_from(bytes).expect("a page is in memory");
+                let range = size(start)..size(start + len);
+                Ok(Bytes::Page(Arc::clone(page), range))
+            }
+            HeldPage::Stored(at) => {
+                let bytes = pages.slice(Section::ChunkData, data, at + start, len)?;
+                Ok(Bytes::File(bytes))
+            }
+        }
     }
 }
 
@@ -243,9 +263,10 @@ impl ColdPages {
         (offset, len): (u64, u64),
         held: &mut Option<Held>,
     ) -> Result<Bytes<'a>> {
-        let here = held.as_ref();
-        if let Some(bytes) = here.and_then(|held| held.find(self.token, offset, len)) {
-            return Ok(bytes);
+        if let Some(held) = held
+            && let Some(start) = held.find(self.token, offset, len)
+        {
+            return held.bytes(pages, data, start, len);
         }
         let number = self.number(pages, offset)?;
         let (entry, next) = (self.entry(pages, number)?, self.entry(pages, number + 1)?);
@@ -260,30 +281,29 @@ impl ColdPages {
         if start.checked_add(len).is_none_or(|end| end > page_len) {
             return Err(corrupt());
         }
-        let range = size(start)?..size(start + len)?;
-        let mut hold = |bytes: &Arc<[u8]>| {
-            *held = Some(Held {
-                token: self.token,
-                stands: entry.stands_at..next.stands_at,
-                bytes: Arc::clone(bytes),
-            });
-        };
-        if let Some(page) = self.decoded.find(self.token, number) {
-            hold(&page);
-            return Ok(Bytes::Page(page, range));
-        }
-        let stored = pages.slice(Section::ChunkData, data, entry.lies_at, stored_len)?;
-        let decoded = cold::decode(stored, size(page_len)?)
-            .map_err(|_| pages.corrupt(Section::ChunkData.name(), data.offset + entry.lies_at))?;
-        match decoded {
-            Some(bytes) => {
-                let page: Arc<[u8]> = bytes.into();
-                self.decoded.keep(self.token, number, &page);
-                hold(&page);
-                Ok(Bytes::Page(page, range))
+        let page = match self.decoded.find(self.token, number) {
+            Some(page) => HeldPage::Decoded(page),
+            None => {
+                let stored = pages.slice(Section::ChunkData, data, entry.lies_at, stored_len)?;
+                let decoded = cold::decode(stored, size(page_len)?).map_err(|_| {
+                    pages.corrupt(Section::ChunkData.name(), data.offset + entry.lies_at)
+                })?;
+                match decoded {
+                    Some(bytes) => {
+                        let page: Arc<[u8]> = bytes.into();
+                        self.decoded.keep(self.token, number, &page);
+                        HeldPage::Decoded(page)
+                    }
+                    // Behind the byte that says so.
+                    None => HeldPage::Stored(entry.lies_at + 1),
+                }
             }
-            // Behind the byte that says so.
-            None => Ok(Bytes::File(&stored[1..][range])),
-        }
+        };
+        let held = held.insert(Held {
+            token: self.token,
+            stands: entry.stands_at..next.stands_at,
+            page,
+        });
+        held.bytes(pages, data, start, len)
     }
 }
