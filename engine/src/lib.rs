@@ -77,7 +77,7 @@ pub use engine::{
 };
 pub use error::{Error, Result};
 pub use manifest::FORMAT;
-pub use model::{Batch, FieldType, FieldValue, TagSet, TimeRange, Timestamp};
+pub use model::{Batch, FieldType, FieldValue, TagSet, TimeRange, TimesId, Timestamp};
 pub use partition::PartitionId;
 pub use plimsoll_wal::storage;
 pub use readers::{READER_NAME_BYTES_MAX, READERS_MAX};

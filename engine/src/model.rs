@@ -2,11 +2,13 @@
 
 mod batch;
 pub(crate) mod tags;
+mod times_id;
 mod value;
 
 pub(crate) use batch::Place;
 pub use batch::{Batch, Point};
 pub use tags::{TagFinder, TagSet, TagSetBuilder, TagsError};
+pub use times_id::TimesId;
 pub use value::{FieldType, FieldValue, ValueRef, Values};
 
 /// A time: ns since 1970-01-01 UTC, negative before.

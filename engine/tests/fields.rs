@@ -10,7 +10,9 @@ use std::ops::Range;
 use plimsoll_engine::model::Values;
 use plimsoll_engine::predicate::TagPredicate;
 use plimsoll_engine::segment::{BlockRef, Summary};
-use plimsoll_engine::{Engine, FieldType, Rows, Summaries, TakePoints, TimeRange, Timestamp, View};
+use plimsoll_engine::{
+    Engine, FieldType, Rows, Summaries, TakePoints, TimeRange, TimesId, Timestamp, View,
+};
 use support::*;
 
 #[derive(Default)]
@@ -170,4 +172,67 @@ fn every_range_and_every_end_has_the_rows_of_the_whole_column() {
             );
         }
     }
+}
+
+/// What stood for the times of each series.
+#[derive(Default)]
+struct Named(Vec<(TimesId, Vec<i64>)>);
+
+impl TakePoints for Named {
+    fn block(&mut self, _: &BlockRef) -> bool {
+        false
+    }
+
+    fn points(&mut self, _: &[i64], _: &Values, _: Range<usize>) {}
+
+    fn points_of(&mut self, id: TimesId, times: &[i64], values: &Values) {
+        assert_eq!(times.len(), values.len());
+        self.0.push((id, times.to_vec()));
+    }
+}
+
+#[test]
+fn one_id_stands_for_the_same_times_only_and_series_written_together_share_it() {
+    let (engine, _) = fresh();
+    let write = |from: i64, to: i64| {
+        for step in from..to {
+            for pod in 0..6 {
+                // Pods 0 and 1 are one node's, 2 and 3 another's; 4 has gaps, 5 begins late.
+                let is_there = (pod != 4 || step % 97 != 3) && (pod != 5 || step > 40);
+                if is_there {
+                    let time = NOW + step * 10 * SECOND + i64::from(pod / 2);
+                    let tags = format!("pod={pod}");
+                    write_integer(&engine, "cpu", &tags, time, step);
+                }
+            }
+        }
+    };
+    write(0, 400);
+    engine.flush().unwrap();
+    write(400, 700);
+    let view = view(&engine);
+    let field = view.field(
+        &"cpu".into(),
+        "value",
+        FieldType::Integer,
+        Summaries::Offered,
+    );
+    let mut reader = field.reader();
+    let mut by_id: std::collections::HashMap<TimesId, Vec<i64>> = Default::default();
+    let mut ids = Vec::new();
+    for round in 0..3 {
+        // Tails are sealed by the second reader; a range that ends earlier has other times.
+        let range = between(0, 700 - round / 2 * 150);
+        for series in view.series("cpu", &TagPredicate::All).unwrap() {
+            let mut named = Named::default();
+            reader.read(&series, range, Rows::All, &mut named).unwrap();
+            for (id, times) in &named.0 {
+                let before = by_id.entry(*id).or_insert_with(|| times.clone());
+                assert_eq!(before, times, "{:?}", series.tags);
+            }
+            ids.push(named.0.into_iter().map(|(id, _)| id).collect::<Vec<_>>());
+        }
+    }
+    assert!(!ids[0].is_empty() && ids[0] == ids[1] && ids[2] == ids[3]);
+    assert_ne!(ids[1], ids[2]);
 }

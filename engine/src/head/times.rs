@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 
 use hashbrown::HashMap;
 
+use crate::model::TimesId;
+
 /// The times of all columns that are looked at, up to 16 bytes each: those of some dozens of nodes and
 /// days. When there are more, all are forgotten.
 const KNOWN_TIMES_MAX: usize = 1 << 17;
@@ -49,6 +51,8 @@ struct Known {
     all: Vec<i64>,
     /// Digests of the first ones: of none, of one, and so on, as far as they were asked for.
     sums: Vec<u64>,
+    /// Stands for all of them, once that was asked for.
+    id: Option<TimesId>,
 }
 
 impl Known {
@@ -57,8 +61,9 @@ impl Known {
         self.all.len() + COLUMN_TIMES
     }
 
-    /// Keeps the first ones only.
+    /// Keeps the first ones only: others follow.
     fn cut(&mut self, len: usize) {
+        self.id = None;
         self.all.truncate(len);
         self.sums.truncate(len + 1);
     }
@@ -92,6 +97,12 @@ impl ReadTimes {
 
     pub(crate) fn as_slice(&self) -> &[i64] {
         &self.now.all[..self.len]
+    }
+
+    /// Stands for them, where they are all that is known of the column before, too.
+    pub(crate) fn id(&mut self) -> Option<TimesId> {
+        let is_all = self.len == self.now.all.len();
+        is_all.then(|| *self.now.id.get_or_insert_with(TimesId::new))
     }
 
     pub(crate) fn into_vec(mut self) -> Vec<i64> {
@@ -206,6 +217,7 @@ mod tests {
             columns in prop::collection::vec(prop::collection::vec(part(), 0..5), 1..30),
         ) {
             let mut times = ReadTimes::default();
+            let mut named: HashMap<TimesId, Vec<i64>> = HashMap::new();
             for column in columns {
                 times.clear();
                 let mut expected: Vec<i64> = Vec::new();
@@ -230,6 +242,10 @@ mod tests {
                 }
                 prop_assert_eq!(times.as_slice(), &expected);
                 prop_assert_eq!(times.len(), expected.len());
+                if let Some(id) = times.id() {
+                    let before = named.entry(id).or_insert_with(|| expected.clone());
+                    prop_assert_eq!(&*before, &expected, "an id stands for what it stood for");
+                }
             }
         }
     }

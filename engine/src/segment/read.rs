@@ -10,7 +10,7 @@ use super::pages::Pages;
 use super::time_cache::TimeCache;
 use super::times::{TimeBlock, Times};
 use crate::codec::{Malformed, boolean, float, integer, text};
-use crate::model::{TimeRange, Values};
+use crate::model::{TimeRange, TimesId, Values};
 use crate::{Error, Result};
 
 /// Space that decoding reuses, and the times that were decoded last: a caller who reads one
@@ -24,10 +24,13 @@ pub struct Scratch {
     /// of constant step have no bytes. Emptied where a segment changes.
     times_of: Option<(u64, TimeBlock)>,
     /// Times that are shared, by segment and place: a look here takes no lock.
-    shared: HashMap<(u64, TimeBlock), Arc<[i64]>>,
+    shared: HashMap<(u64, TimeBlock), SharedTimes>,
     /// The cold page that was used last.
     page: Option<Held>,
 }
+
+/// Times, and what stands for them.
+type SharedTimes = (Arc<[i64]>, TimesId);
 
 /// Blocks of times that are looked for without the cache: those of some dozens of nodes.
 const SHARED_MAX: usize = 256;
@@ -36,7 +39,7 @@ const SHARED_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) enum Decoded {
     /// One for each row of its time column's block.
-    Shared(Arc<[i64]>),
+    Shared(Arc<[i64]>, TimesId),
     /// Some rows are absent.
     Own(Vec<i64>),
 }
@@ -45,8 +48,16 @@ impl Decoded {
     /// They are.
     pub(crate) fn times(&self) -> &[i64] {
         match self {
-            Self::Shared(times) => times,
+            Self::Shared(times, _) => times,
             Self::Own(times) => times,
+        }
+    }
+
+    /// What stands for them, where others may have the same.
+    pub(crate) fn id(&self) -> Option<TimesId> {
+        match self {
+            Self::Shared(_, id) => Some(*id),
+            Self::Own(_) => None,
         }
     }
 }
@@ -119,7 +130,7 @@ impl Source<'_> {
     ) -> Result<Decoded> {
         let corrupt = |_: Malformed| self.chunks.corrupt_block(self.pages, block);
         let bytes = self.chunks.data(self.pages, block, &mut scratch.page)?;
-        let shared = self.shared_times(block.time_block, cache, scratch)?;
+        let (shared, id) = self.shared_times(block.time_block, cache, scratch)?;
         values.clear();
         let rows = block.time_block.extent.count;
         let (times, bytes) = if block.sparse {
@@ -133,7 +144,7 @@ impl Source<'_> {
             let bitmap_len = bitmap.len();
             (Decoded::Own(there.collect()), bytes.skip(bitmap_len))
         } else {
-            (Decoded::Shared(shared), bytes)
+            (Decoded::Shared(shared, id), bytes)
         };
         decode(block, &bytes, &mut scratch.integers, values).map_err(corrupt)?;
         let (found, count) = (times.times(), block.count as usize);
@@ -155,9 +166,9 @@ impl Source<'_> {
         block: TimeBlock,
         cache: &TimeCache,
         scratch: &mut Scratch,
-    ) -> Result<Arc<[i64]>> {
-        if let Some(times) = scratch.shared.get(&(self.token, block)) {
-            return Ok(Arc::clone(times));
+    ) -> Result<SharedTimes> {
+        if let Some((times, id)) = scratch.shared.get(&(self.token, block)) {
+            return Ok((Arc::clone(times), *id));
         }
         let times = cache.times(self.token, block, || {
             let mut times = Vec::with_capacity(block.extent.count);
@@ -167,9 +178,9 @@ impl Source<'_> {
         if scratch.shared.len() == SHARED_MAX {
             scratch.shared.clear();
         }
-        let place = (self.token, block);
-        scratch.shared.insert(place, Arc::clone(&times));
-        Ok(times)
+        let (place, id) = ((self.token, block), TimesId::new());
+        scratch.shared.insert(place, (Arc::clone(&times), id));
+        Ok((times, id))
     }
 
     /// Appends every row of a block's times, whether each is present, and the values of those

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::{Column, Series, Source, SourceKind, View};
 use crate::Result;
 use crate::head::{Generation, ReadTimes};
-use crate::model::{FieldType, TimeRange, Values};
+use crate::model::{FieldType, TimeRange, TimesId, Values};
 use crate::segment::{BlockRef, ColumnCursor, ColumnId, Scratch, Segment, TimeCache};
 use crate::tombstone::hidden;
 
@@ -42,6 +42,12 @@ pub trait TakePoints {
 
     /// The points of `rows`: strictly ascending times, later than all before.
     fn points(&mut self, times: &[i64], values: &Values, rows: Range<usize>);
+
+    /// As [`Self::points`], of all rows, with what stands for their times.
+    fn points_of(&mut self, id: TimesId, times: &[i64], values: &Values) {
+        let _ = id;
+        self.points(times, values, 0..times.len());
+    }
 }
 
 /// A field of a view, found in all its sources.
@@ -293,9 +299,10 @@ impl FieldReader<'_> {
     ) -> Result<()> {
         match &piece.kind {
             PieceKind::Head(head) => {
-                let (times, values) = &self.heads[*head];
+                let (times, values) = &mut self.heads[*head];
+                let id = times.id();
                 let times = times.as_slice();
-                taker.points(times, values, 0..times.len());
+                give_all(taker, id, times, values);
                 count(taker, times.len());
             }
             PieceKind::Segment(source, blocks) => {
@@ -339,12 +346,12 @@ impl FieldReader<'_> {
             &mut self.values,
         )?;
         let times = decoded.times();
-        let rows = if is_inside {
-            0..times.len()
-        } else {
-            let from = times.partition_point(|time| *time < range.start.0);
-            from..times.partition_point(|time| *time <= range.end.0).max(from)
-        };
+        if is_inside {
+            give_all(taker, decoded.id(), times, &self.values);
+            return Ok(times.len());
+        }
+        let from = times.partition_point(|time| *time < range.start.0);
+        let rows = from..times.partition_point(|time| *time <= range.end.0).max(from);
         if !rows.is_empty() {
             taker.points(times, &self.values, rows.clone());
         }
@@ -446,5 +453,13 @@ impl FieldReader<'_> {
             taker.points(&times, &values, kept);
         }
         Ok(())
+    }
+}
+
+/// Gives all of some points, of which there is at least one.
+fn give_all(taker: &mut dyn TakePoints, id: Option<TimesId>, times: &[i64], values: &Values) {
+    match id {
+        Some(id) => taker.points_of(id, times, values),
+        None => taker.points(times, values, 0..times.len()),
     }
 }

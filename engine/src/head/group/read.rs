@@ -131,6 +131,13 @@ impl RowGroup {
         times: &mut ReadTimes,
         values: &mut Values,
     ) {
+        if self.tail_rows == 1
+            && let Some((time, bits)) = self.newest(slot, range)
+        {
+            times.push(time);
+            push_bits(values, bits, self.texts());
+            return;
+        }
         let mut points = tail::Points::default();
         self.with_tail(room, |rows| {
             let field_type = self.shape.types[slot];

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use plimsoll_engine::model::{FieldType, TIME_MIN, Values};
 use plimsoll_engine::segment::BlockRef;
-use plimsoll_engine::{Rows, TakePoints};
+use plimsoll_engine::{Rows, TakePoints, TimesId};
 
 use super::{Caller, Job, Points, Spread, at_start, wrong_type};
 use crate::exec::column::Column;
@@ -358,6 +358,14 @@ impl TakePoints for Folding<'_> {
         self.points += rows.len();
         if self.takes {
             let cut = self.cuts.of(self.windows, &times[rows.clone()], rows.start);
+            self.folded.add(self.fold, cut, self.origin, times, values);
+        }
+    }
+
+    fn points_of(&mut self, id: TimesId, times: &[i64], values: &Values) {
+        self.points += times.len();
+        if self.takes {
+            let cut = self.cuts.of_named(self.windows, id, times);
             self.folded.add(self.fold, cut, self.origin, times, values);
         }
     }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use hashbrown::HashMap;
 use jiff::tz::TimeZone;
+use plimsoll_engine::TimesId;
 
 use super::Windows;
 
@@ -45,6 +46,8 @@ impl Cut<'_> {
 pub(crate) struct Cuts {
     /// By the first and the last of the times, and how many they are.
     known: HashMap<(i64, i64, usize), Known>,
+    /// By what stands for the times: these keep none of them.
+    named: HashMap<TimesId, Known>,
     times: usize,
     /// One that is not kept.
     other: Known,
@@ -62,14 +65,13 @@ struct Known {
 }
 
 impl Known {
-    fn is_of(&self, windows: &Windows, times: &[i64]) -> bool {
+    fn is_of(&self, windows: &Windows) -> bool {
         let (every, offset, zone) = &self.grid;
-        (*every, *offset) == (windows.every, windows.offset)
-            && *zone == windows.zone
-            && self.times == times
+        (*every, *offset) == (windows.every, windows.offset) && *zone == windows.zone
     }
 
     fn cut(&mut self, windows: &Windows, times: &[i64]) {
+        self.grid = (windows.every, windows.offset, windows.zone.clone());
         self.starts.clear();
         self.ends.clear();
         windows.runs_in(times, 0..times.len(), |window, run| {
@@ -86,7 +88,6 @@ impl Known {
 
     fn keep(&mut self, windows: &Windows, times: &[i64]) {
         self.cut(windows, times);
-        self.grid = (windows.every, windows.offset, windows.zone.clone());
         self.times.clear();
         self.times.extend_from_slice(times);
     }
@@ -111,19 +112,41 @@ impl Cuts {
             self.other.cut(windows, times);
             return self.other.as_cut(row);
         };
-        if self.times > TIMES_MAX {
-            self.known.clear();
-            self.times = 0;
-        }
+        self.forget();
         let known = self.known.entry((*first, *last, times.len()));
         let known = known.or_insert_with(|| {
             self.times += times.len();
             Known::default()
         });
-        if !known.is_of(windows, times) {
+        if !known.is_of(windows) || known.times != times {
             known.keep(windows, times);
         }
         known.as_cut(row)
+    }
+
+    /// As [`Self::of`], of times that `id` stands for, which start at row 0.
+    pub(crate) fn of_named(&mut self, windows: &Windows, id: TimesId, times: &[i64]) -> Cut<'_> {
+        if !windows.is_grouped() || times.len() > TIMES_MAX {
+            return self.of(windows, times, 0);
+        }
+        self.forget();
+        let known = self.named.entry(id).or_insert_with(|| {
+            self.times += times.len();
+            Known::default()
+        });
+        if !known.is_of(windows) {
+            known.cut(windows, times);
+        }
+        known.as_cut(0)
+    }
+
+    /// Forgets all where there are too many.
+    fn forget(&mut self) {
+        if self.times > TIMES_MAX {
+            self.known.clear();
+            self.named.clear();
+            self.times = 0;
+        }
     }
 }
 
