@@ -258,9 +258,14 @@ impl Caller<'_> {
             self.run.count_points(block.times.len())?;
             return Ok((!block.times.is_empty()).then_some(block));
         }
-        if let Member::Pending { derived, group } = member {
+        if let Member::Pending {
+            derived,
+            groups,
+            at,
+        } = member
+        {
             let argument = beside.is_empty().then_some(job.argument);
-            let table = match self.run.pending(derived, group, argument, readers)? {
+            let table = match self.run.pending(derived, &groups[*at], argument, readers)? {
                 Made::Nothing => return Ok(None),
                 Made::Column(block) => {
                     self.run.context.cancel.check()?;

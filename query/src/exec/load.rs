@@ -43,8 +43,10 @@ pub(crate) enum Member<'a> {
     Pending {
         /// The subquery.
         derived: &'a Derived,
-        /// What it is made of.
-        group: Box<Group<'a>>,
+        /// The subquery's groups.
+        groups: Arc<Vec<Group<'a>>>,
+        /// Which of them it is made of.
+        at: usize,
     },
 }
 

@@ -313,15 +313,19 @@ impl<'a> Run<'a> {
             a.0 == b.0 && known.all(|place| a.1[*place] == b.1[*place])
         };
         let mut groups: BTreeMap<Key, Members<'p>> = BTreeMap::new();
-        let mut found = found.into_iter().peekable();
-        while let Some(first) = found.next() {
-            let members = groups.entry(key_of(&first.0)).or_default();
-            let mut next = Some(first);
-            // Those of one key mostly stand together.
-            while let Some(group) = next {
-                next = found.next_if(|behind| are_one(&group.0, &behind.0));
-                let group = Box::new(group);
-                members.push(Member::Pending { derived, group });
+        let found = Arc::new(found);
+        let mut at = 0;
+        // Those of one key mostly stand together.
+        for some in found.chunk_by(|before, group| are_one(&before.0, &group.0)) {
+            let members = groups.entry(key_of(&some[0].0)).or_default();
+            for _ in some {
+                let groups = Arc::clone(&found);
+                members.push(Member::Pending {
+                    derived,
+                    groups,
+                    at,
+                });
+                at += 1;
             }
         }
         let fields = Fields::open(inner, self.execution, nested);
