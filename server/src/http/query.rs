@@ -18,6 +18,7 @@ use plimsoll_query::ast::Statement;
 use plimsoll_query::exec::TIMED_OUT;
 use plimsoll_query::json::Epoch;
 use plimsoll_query::{Cancel, Params, parse};
+use tokio::time::Instant;
 
 use super::answer::{self, Format};
 use super::body;
@@ -92,11 +93,10 @@ async fn start(app: &Arc<App>, query: Query, shape: Shape, asynchronous: bool) -
         let (status, text) = refused_problem(refused);
         return refuse(status, &text, shape);
     }
-    let deadline = app
-        .query
-        .timeout
-        .map(|timeout| Deadline::start(timeout, cancel));
+    let timeout = app.query.timeout;
+    let deadline = |left| Deadline::start(left, Arc::clone(&cancel));
     if asynchronous {
+        let deadline = timeout.map(deadline);
         // Nobody waits for the answer, but somebody has to take it for the query to go on.
         tokio::spawn(async move {
             let _deadline = deadline;
@@ -106,10 +106,25 @@ async fn start(app: &Arc<App>, query: Query, shape: Shape, asynchronous: bool) -
         });
         return StatusCode::NO_CONTENT.into_response();
     }
-    let body = match incoming.first().await {
+    let begun = Instant::now();
+    // Most answers come at once: a task that watches the time would wake another thread, twice.
+    let first = match timeout {
+        None => incoming.first().await,
+        Some(timeout) => tokio::select! {
+            first = incoming.first() => first,
+            () = tokio::time::sleep(timeout) => {
+                cancel.stop(TIMED_OUT);
+                incoming.first().await
+            }
+        },
+    };
+    let body = match first {
         Some(Piece::Refused(status, text)) => return refuse(status, &text, shape),
         Some(Piece::Whole(bytes)) => Body::from(bytes),
-        Some(Piece::Part(bytes)) => stream(bytes, incoming, deadline),
+        Some(Piece::Part(bytes)) => {
+            let left = timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
+            stream(bytes, incoming, left.map(deadline))
+        }
         Some(Piece::End) | None => {
             let status = StatusCode::INTERNAL_SERVER_ERROR;
             return refuse(status, reply::INTERNAL_ERROR, shape);
