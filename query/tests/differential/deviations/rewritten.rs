@@ -1,6 +1,7 @@
 //! Deviations that can be said as another statement: theirs answers as ours does to that one.
 
 use plimsoll_query::ast::{Expr, Reference, Select, Source};
+use serde_json::Value;
 
 use super::{Difference, MATHEMATICS, calls, selects};
 
@@ -44,10 +45,19 @@ pub fn offset_without_limit(difference: &Difference<'_>) -> bool {
     if one.is_some_and(|one| super::same(difference.theirs, &one)) || (is_nested && groups) {
         return true;
     }
+    // Where top() chooses among them, it is of those that it chooses from.
     let all = difference.with(&|select| {
         each(select, &mut |select| {
             if is_so(select) {
                 select.offset = 0;
+            }
+            for field in &mut select.fields {
+                if let Expr::Call(call) = &field.expr
+                    && matches!(&*call.name, "top" | "bottom")
+                {
+                    field.alias.get_or_insert_with(|| call.name.clone());
+                    field.expr = call.arguments[0].clone();
+                }
             }
         });
     });
@@ -168,7 +178,8 @@ pub fn name(expr: &Expr) -> String {
     }
 }
 
-/// SLIMIT and SOFFSET of a subquery: there they mean nothing, or with SOFFSET all of it.
+/// SLIMIT and SOFFSET of a subquery: there they mean nothing, or with SOFFSET all of it, or count in
+/// each shard: then its series, and rows that are not computed, are among those without them.
 pub fn slimit_of_subquery(difference: &Difference<'_>) -> bool {
     let (mut has, mut has_offset, mut depth) = (false, false, 0);
     selects(difference.statement, &mut |select| {
@@ -186,11 +197,28 @@ pub fn slimit_of_subquery(difference: &Difference<'_>) -> bool {
             }
         }
     });
-    if without.is_some_and(|without| super::same(difference.theirs, &without)) {
+    if without
+        .as_ref()
+        .is_some_and(|without| super::same(difference.theirs, without))
+    {
         return true;
     }
     if !has_offset {
-        return false;
+        let mut is_computed = false;
+        selects(difference.statement, &mut |select| {
+            is_computed |= computes(select)
+        });
+        let is_some = |all: &Value| {
+            let theirs = difference.theirs;
+            if is_computed {
+                let all = super::rows::by_tags(all);
+                let theirs = super::rows::by_tags(theirs);
+                theirs.keys().all(|series| all.contains_key(series))
+            } else {
+                super::rows::are_some_of(theirs, all)
+            }
+        };
+        return without.as_ref().is_some_and(is_some);
     }
     // All of it: the other sources are left.
     let others = difference.with(&|select| {

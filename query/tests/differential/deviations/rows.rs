@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use plimsoll_query::ast::{Expr, MeasurementName, Select, Source, Statement};
+use plimsoll_query::ast::{Expr, Fill, MeasurementName, Select, Source, Statement};
 use serde_json::Value;
 
 use super::super::case::measurements;
@@ -91,8 +91,24 @@ pub fn top_from_the_end(difference: &Difference<'_>) -> bool {
         return columns(difference.theirs)
             .is_none_or(|theirs| columns(difference.ours).is_none_or(|ours| ours == theirs));
     }
+    if select.fill == Fill::Previous {
+        // What is missing beside a point is that of the one before it, which is another.
+        return points(difference.theirs) == points(difference.ours);
+    }
     are_some_of(difference.theirs, difference.ours)
         && are_some_of(difference.ours, difference.theirs)
+}
+
+/// Times and first values of all rows, in their order.
+fn points(result: &Value) -> Vec<String> {
+    let series = result["series"].as_array().into_iter().flatten();
+    let points = series.flat_map(|series| {
+        let rows = series["values"].as_array().into_iter().flatten();
+        rows.map(move |row| format!("{} {} {}", series["tags"], row[0], row[1]))
+    });
+    let mut points: Vec<String> = points.collect();
+    points.sort_unstable();
+    points
 }
 
 /// top(f, n) and bottom(f, n) with LIMIT: there it cuts the points that they choose from, too.
