@@ -31,19 +31,23 @@ pub(super) struct Group<'a> {
 enum Piece<'a> {
     /// A group.
     Whole(&'a groups::Group<'a>),
-    /// Some members of a group, the first of which has this number there.
-    Some {
-        key: &'a Key,
-        first: u32,
-        members: &'a [Member<'a>],
-        is_last: bool,
-    },
+    /// Some of its members.
+    Cut(Slice<'a>),
 }
 
-/// What it makes of it.
-enum Part {
+/// Some members of a group, the first of which has this number there.
+#[derive(Clone, Copy)]
+struct Slice<'a> {
+    key: &'a Key,
+    first: u32,
+    members: &'a [Member<'a>],
+    is_last: bool,
+}
+
+/// What a thread makes of it.
+enum Part<'a> {
     Table(Option<Table>),
-    Folded(Vec<Folded>),
+    Folded(Slice<'a>, Vec<Folded>),
 }
 
 /// What a group of a subquery makes for the call that reads it.
@@ -163,7 +167,6 @@ impl Group<'_> {
         emit: &mut dyn FnMut(Table) -> Result<()>,
     ) -> Result<()> {
         let items = self.pieces_of(groups, pieces.go_alone());
-        let mut items_left = items.iter();
         let mut own = self.fields.readers();
         let mut folded = pieces.empty();
         pool::in_order(
@@ -173,36 +176,27 @@ impl Group<'_> {
             || self.fields.readers(),
             |piece, readers| match piece {
                 Piece::Whole(group) => self.table(group, readers).map(Part::Table),
-                Piece::Some { first, members, .. } => {
-                    let caller = self.caller(members);
-                    pieces.parts(&caller, *first, readers).map(Part::Folded)
+                Piece::Cut(slice) => {
+                    let caller = self.caller(slice.members);
+                    let parts = pieces.parts(&caller, slice.first, readers)?;
+                    Ok(Part::Folded(*slice, parts))
                 }
             },
             |part| {
-                let piece = items_left.next();
-                let (key, members, is_last, parts) = match (piece, part) {
-                    (
-                        Some(Piece::Some {
-                            key,
-                            members,
-                            is_last,
-                            ..
-                        }),
-                        Part::Folded(parts),
-                    ) => (key, members, is_last, parts),
-                    (_, Part::Table(table)) => return table.map_or(Ok(()), &mut *emit),
-                    (_, Part::Folded(_)) => return Ok(()),
+                let (slice, parts) = match part {
+                    Part::Table(table) => return table.map_or(Ok(()), &mut *emit),
+                    Part::Folded(slice, parts) => (slice, parts),
                 };
-                let caller = self.caller(members);
+                let caller = self.caller(slice.members);
                 pieces.merge(&caller, &mut folded, parts)?;
-                if !is_last {
+                if !slice.is_last {
                     return Ok(());
                 }
                 let group = std::mem::replace(&mut folded, pieces.empty());
                 let mut points = pieces.points(&caller, group, &mut own)?;
                 cut(self.plan, &mut points);
                 let (times, symbols) = joined(self.plan, vec![points]);
-                table(self.plan, key, times, symbols).map_or(Ok(()), &mut *emit)
+                table(self.plan, slice.key, times, symbols).map_or(Ok(()), &mut *emit)
             },
         )
     }
@@ -237,12 +231,12 @@ impl Group<'_> {
             let mut first = 0;
             while let Some(members) = some.next() {
                 let is_last = some.peek().is_none();
-                items.push(Piece::Some {
+                items.push(Piece::Cut(Slice {
                     key,
                     first,
                     members,
                     is_last,
-                });
+                }));
                 first += u32::try_from(members.len()).unwrap_or(u32::MAX);
             }
         }
