@@ -405,15 +405,7 @@ fn series_without_rows(difference: &Difference<'_>) -> bool {
         (select.limit, select.offset) = (0, 0);
     });
     let is_computed = plimsoll_query::check::has_call(select);
-    all.is_some_and(|all| {
-        if is_computed {
-            let all = rows::by_tags(&all);
-            let theirs = rows::by_tags(difference.theirs);
-            theirs.keys().all(|series| all.contains_key(series))
-        } else {
-            rows::are_some_of(difference.theirs, &all)
-        }
-    })
+    all.is_some_and(|all| rows::are_of_series_of(difference.theirs, &all, is_computed))
 }
 
 /// distinct() in a descending query: 1.6.7 reads from the start, the newest line from the end.

@@ -1,7 +1,6 @@
 //! Deviations that can be said as another statement: theirs answers as ours does to that one.
 
 use plimsoll_query::ast::{Expr, Reference, Select, Source};
-use serde_json::Value;
 
 use super::{Difference, MATHEMATICS, calls, selects};
 
@@ -51,14 +50,7 @@ pub fn offset_without_limit(difference: &Difference<'_>) -> bool {
             if is_so(select) {
                 select.offset = 0;
             }
-            for field in &mut select.fields {
-                if let Expr::Call(call) = &field.expr
-                    && matches!(&*call.name, "top" | "bottom")
-                {
-                    field.alias.get_or_insert_with(|| call.name.clone());
-                    field.expr = call.arguments[0].clone();
-                }
-            }
+            super::rows::choose_none(select);
         });
     });
     all.is_some_and(|all| super::rows::are_some_of(difference.theirs, &all))
@@ -208,16 +200,7 @@ pub fn slimit_of_subquery(difference: &Difference<'_>) -> bool {
         selects(difference.statement, &mut |select| {
             is_computed |= computes(select)
         });
-        let is_some = |all: &Value| {
-            let theirs = difference.theirs;
-            if is_computed {
-                let all = super::rows::by_tags(all);
-                let theirs = super::rows::by_tags(theirs);
-                theirs.keys().all(|series| all.contains_key(series))
-            } else {
-                super::rows::are_some_of(theirs, all)
-            }
-        };
+        let is_some = |all: &_| super::rows::are_of_series_of(difference.theirs, all, is_computed);
         return without.as_ref().is_some_and(is_some);
     }
     // All of it: the other sources are left.

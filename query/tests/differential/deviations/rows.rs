@@ -40,6 +40,28 @@ pub fn are_some_of(some: &Value, all: &Value) -> bool {
     })
 }
 
+/// Whether all series of a result are among those of another, and all of its rows, too, unless they
+/// are computed.
+pub fn are_of_series_of(some: &Value, all: &Value, is_computed: bool) -> bool {
+    if !is_computed {
+        return are_some_of(some, all);
+    }
+    let all = by_tags(all);
+    by_tags(some).keys().all(|series| all.contains_key(series))
+}
+
+/// Puts the points that top() and bottom() of a SELECT choose from in their place.
+pub fn choose_none(select: &mut Select) {
+    for field in &mut select.fields {
+        if let Expr::Call(call) = &field.expr
+            && matches!(&*call.name, "top" | "bottom")
+        {
+            field.alias.get_or_insert_with(|| call.name.clone());
+            field.expr = call.arguments[0].clone();
+        }
+    }
+}
+
 /// first() and last() of points of one time: the first that a heap gives, there. Alone it is one of the
 /// points; beside others all but its values is the same.
 pub fn first_of_ties(difference: &Difference<'_>) -> bool {
@@ -136,14 +158,7 @@ pub fn limit_of_top(difference: &Difference<'_>) -> bool {
     // Its rows are points of the field.
     let points = difference.with(&|select| {
         (select.limit, select.offset) = (0, 0);
-        for field in &mut select.fields {
-            if let Expr::Call(call) = &field.expr
-                && matches!(&*call.name, "top" | "bottom")
-            {
-                field.alias.get_or_insert_with(|| call.name.clone());
-                field.expr = call.arguments[0].clone();
-            }
-        }
+        choose_none(select);
         select
             .dimensions
             .retain(|dimension| !matches!(dimension.expr, Expr::Call(_)));
