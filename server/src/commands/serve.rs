@@ -9,6 +9,7 @@ use plimsoll_engine::{Engine, OpenReport};
 use plimsoll_wal::storage::Disk;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 use self::maintenance::Maintenance;
 use super::print;
@@ -101,8 +102,7 @@ async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<()
             }
         }
     };
-    let router = http::router(Arc::clone(app));
-    http::serve(listener, app, router, stop).await;
+    let served = accept_until(stop, listener, app).await;
     if let Some(udp) = udp {
         udp.stop().await;
     }
@@ -111,7 +111,40 @@ async fn serve(app: &Arc<App>, config: &Config, listener: Listener) -> Result<()
     collecting.stop().await;
     forwarding.stop().await;
     maintenance.stop();
-    ended
+    ended.and(served)
+}
+
+/// Serves connections until `stop` ends. They are accepted where they are served: on this thread,
+/// each would have to wake another.
+///
+/// # Errors
+/// What accepts them broke off.
+async fn accept_until(
+    stop: impl Future<Output = ()>,
+    listener: Listener,
+    app: &Arc<App>,
+) -> Result<(), Failure> {
+    let (stopping, stopped) = oneshot::channel::<()>();
+    let app = Arc::clone(app);
+    let mut serving = tokio::spawn(async move {
+        let router = http::router(Arc::clone(&app));
+        let stopped = async move {
+            // It is never sent: it ends when the other end is dropped.
+            stopped.await.ok();
+        };
+        http::serve(listener, &app, router, stopped).await;
+    });
+    let served = tokio::select! {
+        served = &mut serving => served,
+        () = stop => {
+            drop(stopping);
+            serving.await
+        }
+    };
+    served.map_err(|error| {
+        let line = format!("what accepts connections broke off: {error}");
+        Failure::new(Code::Failed, line)
+    })
 }
 
 /// SIGHUP: what can be read again is.
