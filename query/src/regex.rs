@@ -3,8 +3,11 @@
 //! What differs is translated: `\Q…\E` quotes; `{` that begins no repetition is itself; `\d` `\w`
 //! `\s` `\b` are ASCII; `\C` does not exist. See docs/influxql.md.
 
+mod kept;
+
 use std::fmt;
 
+use self::kept::{KEPT_BYTES_MAX, Kept};
 use regex_syntax::ast::{Ast, RepetitionKind, RepetitionRange};
 
 /// Why a regular expression does not compile, in one line and in Go's words where it has some.
@@ -26,11 +29,16 @@ impl std::error::Error for RegexError {}
 /// The largest compiled program, bytes: a hostile pattern is refused, not compiled for ever.
 pub const REGEX_BYTES_MAX: usize = 10 << 20;
 
+static KEPT: Kept = Kept::new();
+
 /// Compiles Go's syntax.
 ///
 /// # Errors
 /// [`RegexError`] where Go would refuse it too, or where it is over [`REGEX_BYTES_MAX`].
 pub fn compile(go: &str) -> Result<regex::Regex, RegexError> {
+    if let Some(regex) = KEPT.get(go) {
+        return Ok(regex);
+    }
     let (rust, open_class) = translate_classes(go);
     if let Some(start) = open_class {
         return Err(RegexError {
@@ -42,20 +50,22 @@ pub fn compile(go: &str) -> Result<regex::Regex, RegexError> {
         .parse(&rust)
         .map_err(|error| syntax_error(go, &rust, &error))?;
     regex_syntax::ast::visit(&ast, Repetitions { rust: &rust })?;
-    regex::RegexBuilder::new(&rust)
-        .size_limit(REGEX_BYTES_MAX)
-        .build()
-        .map_err(|error| RegexError {
-            reason: match error {
-                regex::Error::CompiledTooBig(_) => "expression too large".to_owned(),
-                other => {
-                    let text = other.to_string();
-                    let last = text.lines().last().unwrap_or("invalid");
-                    last.trim_start_matches("error: ").to_owned()
-                }
-            },
-            part: go.to_owned(),
-        })
+    let of_size = |max| regex::RegexBuilder::new(&rust).size_limit(max).build();
+    if let Ok(small) = of_size(KEPT_BYTES_MAX) {
+        KEPT.put(go, &small);
+        return Ok(small);
+    }
+    of_size(REGEX_BYTES_MAX).map_err(|error| RegexError {
+        reason: match error {
+            regex::Error::CompiledTooBig(_) => "expression too large".to_owned(),
+            other => {
+                let text = other.to_string();
+                let last = text.lines().last().unwrap_or("invalid");
+                last.trim_start_matches("error: ").to_owned()
+            }
+        },
+        part: go.to_owned(),
+    })
 }
 
 /// The most that `{n}` may say, in Go.
