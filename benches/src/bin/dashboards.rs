@@ -20,9 +20,12 @@ const SECONDS_STILL: u32 = 5;
 /// How often each question is asked where nothing else is said, at least; the median counts.
 const ROUNDS: usize = 15;
 
-/// For so long each question is asked, at least, and before that without counting: where it is
-/// asked more often than once.
-const SPELL: Duration = Duration::from_millis(300);
+/// So often the servers take turns at a question, where it is asked more often than once: what
+/// else the machine does then slows all of them.
+const TURNS: usize = 5;
+
+/// For so long a server is asked in a turn, at least, and before that without counting.
+const SPELL: Duration = Duration::from_millis(100);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -120,18 +123,24 @@ fn ask(servers: &[Server], questions: &[Question], rounds: usize) -> Result<(), 
     println!("| p50 | {}ratios |", names.concat());
     println!("|{}", "---|".repeat(2 + servers.len()));
     for question in questions {
-        let mut medians = Vec::new();
-        for server in servers {
-            let mut spell = Duration::ZERO;
-            if rounds > 1 {
-                // A machine that was idle, or did other work, is slow at first.
-                spell = SPELL;
-                times(server, question, 1, spell)?;
+        let mut millis = vec![Vec::new(); servers.len()];
+        let turns = if rounds > 1 { TURNS } else { 1 };
+        for _ in 0..turns {
+            for (server, millis) in servers.iter().zip(&mut millis) {
+                let mut spell = Duration::ZERO;
+                if rounds > 1 {
+                    // A machine that was idle, or did other work, is slow at first.
+                    spell = SPELL;
+                    times(server, question, 1, spell)?;
+                }
+                millis.extend(times(server, question, rounds.div_ceil(turns), spell)?);
             }
-            let mut millis = times(server, question, rounds, spell)?;
-            millis.sort_by(f64::total_cmp);
-            medians.push(millis[millis.len() / 2]);
         }
+        let medians = millis.iter_mut().map(|millis| {
+            millis.sort_by(f64::total_cmp);
+            millis[millis.len() / 2]
+        });
+        let medians: Vec<f64> = medians.collect();
         let shown: Vec<_> = medians.iter().map(|ms| format!("{ms:.2} | ")).collect();
         let ratios = medians[1..].iter().map(|ms| ms / medians[0]);
         let ratios: Vec<_> = ratios.map(|ratio| format!("{ratio:.1}×")).collect();
