@@ -258,7 +258,7 @@ impl<'a> Run<'a> {
             return Ok(None);
         }
         refuse(plan)?;
-        if plan.series.limit == 0 && plan.series.offset > 0 && plan.reads_points() {
+        if plan.series.limit == 0 && plan.series.offset > 0 {
             // InfluxDB cuts to SLIMIT series behind SOFFSET: to none, where there is no SLIMIT.
             return Ok(None);
         }
