@@ -25,7 +25,7 @@ pub(crate) use node::{Node, Place};
 pub(crate) use source::{Derived, Source, Stored, kind_in, kind_over};
 pub(crate) use time::split;
 
-use crate::ast::{Dimension, Expr, Fill, FillNumber, Reference, Select};
+use crate::ast::{Dimension, Expr, Fill, FillNumber, Operator, Reference, Select};
 use crate::exec::context::{Context, FillPrevious};
 use crate::exec::error::{Error, Result};
 use crate::functions::fill::Filling;
@@ -185,7 +185,7 @@ impl Plan {
             None => split(select.condition.as_ref(), context.now, zone.as_ref()),
             Some(_) => time::split_folded(select.condition.as_ref(), context.now, zone.as_ref()),
         }?;
-        let mut refusal = refused_condition(split.rest.as_ref());
+        let mut refusal = split.rest.as_ref().and_then(refused_condition);
         let own = own_interval(&select.dimensions, context, zone.as_ref(), &mut refusal)?;
         let mut range = split.range;
         if own.every > 0 && range.end == TIME_MAX {
@@ -301,12 +301,6 @@ impl Plan {
         });
         let own = self.interval.every.saturating_mul(self.back);
         own.saturating_add(below.max().unwrap_or(0))
-    }
-
-    /// Whether it reads measurements, and no subquery.
-    pub(crate) fn reads_points(&self) -> bool {
-        let mut sources = self.sources.iter();
-        sources.all(|source| matches!(source, Source::Stored(_)))
     }
 
     /// Whether its one call answers points, which other columns may go with.
@@ -447,11 +441,20 @@ fn own_interval(
     Ok(interval)
 }
 
-/// What a condition that comes to a constant is refused with.
-fn refused_condition(rest: Option<&Expr>) -> Option<String> {
-    let rest = rest.filter(|rest| crate::reduce::is_literal(rest))?;
-    let is_answer = matches!(rest, Expr::Boolean(_));
-    (!is_answer).then(|| format!("invalid condition expression: {rest}"))
+/// What a condition is refused with of which a part comes to a constant.
+fn refused_condition(rest: &Expr) -> Option<String> {
+    match rest {
+        Expr::Binary {
+            op: Operator::And | Operator::Or,
+            left,
+            right,
+        } => refused_condition(left).or_else(|| refused_condition(right)),
+        Expr::Paren(inner) => refused_condition(inner),
+        Expr::Boolean(_) => None,
+        rest => {
+            crate::reduce::is_literal(rest).then(|| format!("invalid condition expression: {rest}"))
+        }
+    }
 }
 
 fn filling(fill: Fill, is_inner: bool) -> Option<Filling> {

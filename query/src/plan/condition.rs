@@ -201,10 +201,8 @@ impl Compiler<'_> {
                 }
             }
             // A number where a question should stand: InfluxDB takes every row.
-            Expr::Binary { op, left, .. }
-                if op.precedence() > 3 && self.starts_with_field(left) =>
-            {
-                Condition::Constant(true)
+            Expr::Binary { op, left, right } if op.precedence() > 3 => {
+                Condition::Constant(!self.is_of_tags_alone(left, right))
             }
             Expr::Binary { op, left, right } => match self.tag_test(*op, left, right)? {
                 Some(condition) => condition,
@@ -217,8 +215,17 @@ impl Compiler<'_> {
         })
     }
 
-    fn starts_with_field(&self, expr: &Expr) -> bool {
-        matches!(expr, Expr::Reference(reference) if !self.is_tag(reference))
+    /// Whether InfluxDB takes arithmetic for a comparison that no tag fulfils.
+    fn is_of_tags_alone(&self, left: &Expr, right: &Expr) -> bool {
+        match (left, right) {
+            (Expr::Reference(tag), Expr::Reference(other)) => {
+                self.is_tag(tag) && !(self.is_field)(&other.name)
+            }
+            (Expr::Reference(tag), Expr::String(_)) | (Expr::String(_), Expr::Reference(tag)) => {
+                self.is_tag(tag)
+            }
+            _ => false,
+        }
     }
 
     /// A comparison that the index decides; none where rows decide.
