@@ -158,16 +158,23 @@ fn stddev<T: Number>(values: &[T]) -> f64 {
     if values.len() < 2 {
         return f64::NAN;
     }
-    let mut mean = 0.0;
-    for (count, value) in (1_u64..).zip(values) {
-        mean += (value.float() - mean) / count.float();
+    // What is no number, as the logarithm of a negative one, does not count.
+    let numbers = || {
+        values
+            .iter()
+            .map(|value| value.float())
+            .filter(|value| !value.is_nan())
+    };
+    let (mut mean, mut count) = (0.0, 0.0);
+    for value in numbers() {
+        count += 1.0;
+        mean += (value - mean) / count;
     }
-    let variance: f64 = values.iter().fold(0.0, |sum, value| {
-        let away = value.float() - mean;
+    let variance: f64 = numbers().fold(0.0, |sum, value| {
+        let away = value - mean;
         sum + away * away
     });
-    let freedom = values.len() as u64 - 1;
-    (variance / freedom.float()).sqrt()
+    (variance / (count - 1.0)).sqrt()
 }
 
 /// The nearest rank among so many values; none where it lies outside.
