@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 use plimsoll_engine::Timestamp;
-use plimsoll_query::ast::{Expr, Select, Source, Statement};
+use plimsoll_query::ast::{Expr, Fill, Select, Source, Statement};
 use plimsoll_query::condition::{self, TimeBounds};
 use serde_json::Value;
 
@@ -159,8 +159,13 @@ pub fn of_request(ours: &str, theirs: &str) -> Option<&'static str> {
         return Some("influxd panics");
     }
     let is_broken = |line: &str| line.contains("unsupported value: ") && !line.starts_with('{');
-    if !theirs.lines().any(is_broken) || ours.lines().count() != theirs.lines().count() {
+    if !theirs.lines().any(is_broken) {
         return None;
+    }
+    if ours.lines().count() != theirs.lines().count() {
+        // Its only piece is broken, and of ours there are more.
+        let is_all = theirs.lines().count() == 1 && ours.contains("null");
+        return is_all.then_some("not finite");
     }
     let sizes = |line: &str| {
         (
@@ -239,19 +244,17 @@ const NEIGHBOURS: &[&str] = &[
     "integral",
 ];
 
-/// A function of neighbours over series that have points at one time, where the order of these is
-/// a heap's there: times are the same, values are not.
+/// A function of neighbours, or fill(previous) of rows, over series that have points at one time, where
+/// the order of these is a heap's there: times are the same, values are not.
 fn neighbours_of_ties(difference: &Difference<'_>) -> bool {
     let mut has = false;
     selects(difference.statement, &mut |select| {
         let reads_ties = measurements(select)
             .iter()
             .any(|measurement| measurement.has_ties);
-        has |= reads_ties
-            && select
-                .fields
-                .iter()
-                .any(|field| is_over_points(&field.expr));
+        let mut fields = select.fields.iter();
+        let fills = select.fill == Fill::Previous && !plimsoll_query::check::has_call(select);
+        has |= reads_ties && (fills || fields.any(|field| is_over_points(&field.expr)));
     });
     has && times(difference.ours) == times(difference.theirs)
 }
@@ -433,10 +436,9 @@ fn ties(difference: &Difference<'_>) -> bool {
     let Statement::Select(select) = difference.statement else {
         return false;
     };
-    if !measurements(select)
-        .iter()
-        .any(|measurement| measurement.has_ties)
-    {
+    let mut all = measurements(select).into_iter();
+    // Sources that read the same points have ties, too.
+    if select.sources.len() < 2 && !all.any(|measurement| measurement.has_ties) {
         return false;
     }
     // Of points of one time and value top() chooses one: what stands beside it is that one's.

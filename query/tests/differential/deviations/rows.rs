@@ -62,8 +62,8 @@ pub fn choose_none(select: &mut Select) {
     }
 }
 
-/// first() and last() of points of one time: the first that a heap gives, there. Alone it is one of the
-/// points; beside others all but its values is the same.
+/// first() and last() of points of one time: the first that a heap gives, there. Alone, or with names
+/// beside it, it is one of the points; beside others all but its values is the same.
 pub fn first_of_ties(difference: &Difference<'_>) -> bool {
     let mut has = false;
     selects(difference.statement, &mut |select| {
@@ -74,19 +74,23 @@ pub fn first_of_ties(difference: &Difference<'_>) -> bool {
     if !has || !difference.is_of_rows() {
         return false;
     }
+    let is_chosen = |expr: &Expr| matches!(expr, Expr::Call(call) if call.name != "count");
     let is_plain = matches!(difference.statement, Statement::Select(select)
-        if select.fields.len() == 1
-            && matches!(&select.fields[0].expr, Expr::Call(call) if call.name != "count")
+        if select.fields.iter().filter(|field| is_chosen(&field.expr)).count() == 1
+            && select.fields.iter().all(|field| {
+                is_chosen(&field.expr) || matches!(field.expr, Expr::Reference(_))
+            })
             && select.sources.iter().all(|s| matches!(s, Source::Measurement(_)))
             && select.dimensions.iter().all(|d| !matches!(d.expr, Expr::Call(_))));
     if !is_plain {
         return without_numbers(difference.ours) == without_numbers(difference.theirs);
     }
     let points = difference.with(&|select| {
-        let field = &mut select.fields[0];
-        if let Expr::Call(call) = &field.expr {
-            field.alias.get_or_insert_with(|| call.name.clone());
-            field.expr = call.arguments[0].clone();
+        for field in &mut select.fields {
+            if let Expr::Call(call) = &field.expr {
+                field.alias.get_or_insert_with(|| call.name.clone());
+                field.expr = call.arguments[0].clone();
+            }
         }
     });
     points.is_some_and(|points| are_some_of(difference.theirs, &points))

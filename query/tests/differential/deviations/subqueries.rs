@@ -1,8 +1,11 @@
 //! Deviations of what a query makes of the rows of a subquery.
 
 use plimsoll_query::ast::{Expr, Fill, Select, Source};
+use serde_json::Value;
 
-use super::{Difference, calls, error, rewritten, rows, same_but_for_order, selects, split};
+use super::{
+    Difference, calls, error, rewritten, rows, same_but_for_order, selects, split, without_numbers,
+};
 
 /// Rows of a subquery that groups by tags, and not by time: 1.6.7 answers series after series, the
 /// newest line and we by time.
@@ -34,6 +37,11 @@ pub fn series_of_subquery(difference: &Difference<'_>) -> bool {
             let is_filled = !matches!(inner.fill, Fill::Null | Fill::None);
             let has_several = inner.fields.len() > 1 && plimsoll_query::check::has_call(inner);
             let by_cut = is_cut && (has_tags || outer_groups);
+            // What LIMIT and OFFSET around it cut off comes series by series, too.
+            let chooses =
+                |field: &plimsoll_query::ast::Field| calls(&field.expr, &["top", "bottom"]);
+            let is_outer_cut = select.limit > 0 || select.offset > 0;
+            let by_cut = by_cut || (is_outer_cut && has_tags && inner.fields.iter().any(chooses));
             let by_rest = (is_filled && (has_tags || outer_groups)) || (has_several && has_tags);
             has |= by_cut || by_rest;
             is_cut_only &= !by_rest;
@@ -91,18 +99,45 @@ fn ends_before_1970(select: &Select) -> bool {
 }
 
 /// A call over several sources of which a subquery lacks its argument: influxd drops all of them. Of
-/// several calls the others' columns are as ours.
+/// several calls the others' columns are as ours; where a number fills in, it stands for what is dropped.
 pub fn source_without_argument(difference: &Difference<'_>) -> bool {
-    let mut has = false;
+    let (mut has, mut is_filled) = (false, false);
     selects(difference.statement, &mut |select| {
         let has_subquery = select
             .sources
             .iter()
             .any(|source| matches!(source, Source::Subquery(_)));
         has |= select.sources.len() > 1 && has_subquery && plimsoll_query::check::has_call(select);
+        is_filled |= has && matches!(select.fill, Fill::Number(_));
     });
     let is_nothing = difference.theirs.get("series").is_none();
-    has && error(difference.theirs).is_empty() && (is_nothing || has_columns_of_nulls(difference))
+    let is_as_long = without_numbers(difference.ours) == without_numbers(difference.theirs);
+    has && error(difference.theirs).is_empty()
+        && (is_nothing
+            || has_columns_of_nulls(difference)
+            || (is_filled && is_as_long)
+            || without_null_rows(difference.ours) == without_null_rows(difference.theirs))
+}
+
+/// A result without the rows that hold nothing but a time.
+fn without_null_rows(result: &Value) -> Value {
+    let mut result = result.clone();
+    for series in result["series"].as_array_mut().into_iter().flatten() {
+        if let Some(rows) = series["values"].as_array_mut() {
+            rows.retain(|row| {
+                let cells = row.as_array().into_iter().flatten();
+                cells.skip(1).any(|cell| !cell.is_null())
+            });
+        }
+    }
+    if let Some(series) = result["series"].as_array_mut() {
+        series.retain(|series| {
+            series["values"]
+                .as_array()
+                .is_none_or(|rows| !rows.is_empty())
+        });
+    }
+    result
 }
 
 /// Whether theirs is ours with nothing but nulls in some columns.
